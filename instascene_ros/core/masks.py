@@ -1,0 +1,50 @@
+"""2D entity masks of one image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Integer
+from scipy import ndimage
+
+from instascene_ros.core.errors import InvalidFrameError
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Entity label of every pixel. Labels need not agree between frames; 0 = no entity."""
+
+    labels: Int32[np.ndarray, "H W"]  # 0 none, 1..M
+    scores: Float32[np.ndarray, " M"]  # 0..1, of label 1..M
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2:
+            raise InvalidFrameError(f"mask image has shape {self.labels.shape}; expected [H W]")
+        if self.labels.size and int(self.labels.max()) > len(self.scores):
+            raise InvalidFrameError(f"mask label {int(self.labels.max())} has no score: {len(self.scores)} given")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def from_image(cls, image: Integer[np.ndarray, "H W"]) -> "Masks":
+        """Labels of an id image with arbitrary ids (0 = none), renumbered to 1..M with score 1."""
+        ids, labels = np.unique(image, return_inverse=True)
+        labels = labels.reshape(image.shape).astype(np.int32)
+        if len(ids) == 0 or ids[0] != 0:
+            labels += 1
+        return cls(labels, np.ones(int(labels.max(initial=0)), np.float32))
+
+    @classmethod
+    def empty(cls, height: int, width: int) -> "Masks":
+        return cls(np.zeros((height, width), np.int32), np.zeros(0, np.float32))
+
+    def resized(self, width: int, height: int) -> "Masks":
+        """Nearest-neighbour resampling; labels keep their numbers, also those that vanish."""
+        rows = ((np.arange(height) + 0.5) * self.labels.shape[0] / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * self.labels.shape[1] / width).astype(int)
+        return Masks(np.ascontiguousarray(self.labels[rows][:, columns]), self.scores)
+
+    def boundary(self, radius_px: int) -> Bool[np.ndarray, "H W"]:
+        """Pixels within `radius_px` (chessboard) of a pixel with another label."""
+        size = 2 * radius_px + 1
+        return ndimage.maximum_filter(self.labels, size) != ndimage.minimum_filter(self.labels, size)
