@@ -1,0 +1,30 @@
+"""2D segmenters and completion priors by name; each is imported only when asked for."""
+
+from instascene_ros.core.config import Config
+from instascene_ros.core.errors import BackendUnavailableError
+from instascene_ros.core.protocols import Prior, Segmenter
+
+SEGMENTERS = ("geometric", "recorded")
+PRIORS = ("geometric",)
+
+
+def make_segmenter(name: str, config: Config) -> Segmenter:
+    """Raises BackendUnavailableError: no segmenter has that name."""
+    if name == "geometric":
+        from instascene_ros.models.geometric_segmenter import GeometricSegmenter
+
+        return GeometricSegmenter(config.segmentation)
+    if name == "recorded":
+        from instascene_ros.models.recorded import RecordedMasks
+
+        return RecordedMasks()
+    raise BackendUnavailableError(f"there is no segmenter {name!r}; expected one of: {', '.join(SEGMENTERS)}")
+
+
+def make_prior(name: str, config: Config) -> Prior:
+    """Raises BackendUnavailableError: no completion prior has that name."""
+    if name == "geometric":
+        from instascene_ros.models.geometric_prior import GeometricPrior
+
+        return GeometricPrior(config.completion)
+    raise BackendUnavailableError(f"there is no completion method {name!r}; expected one of: {', '.join(PRIORS)}")
