@@ -1,0 +1,50 @@
+"""Named errors -> the error_code of services and actions (the constants of CompleteObject.srv)."""
+
+from instascene_ros.core.errors import (
+    BackendUnavailableError,
+    CancelledError,
+    InstasceneError,
+    TooFewPointsError,
+    UnknownInstanceError,
+)
+from instascene_ros.srv import CompleteObject
+
+Codes = CompleteObject.Response
+
+
+class NoMapError(InstasceneError):
+    """Nothing has been mapped yet."""
+
+
+class MapChangedError(InstasceneError):
+    """The request speaks of a map that was reset or replaced since."""
+
+
+class UnknownTransformError(InstasceneError):
+    """The request names a frame that cannot be related to the map frame."""
+
+
+class RequestTimeoutError(InstasceneError):
+    """The scene thread did not get to the request in time."""
+
+
+class InvalidRequestError(InstasceneError, ValueError):
+    """A request whose fields contradict each other or the contract."""
+
+
+_CODES: dict[type[InstasceneError], int] = {
+    NoMapError: Codes.NO_MAP,
+    UnknownInstanceError: Codes.NO_SUCH_INSTANCE,
+    MapChangedError: Codes.MAP_CHANGED,
+    TooFewPointsError: Codes.TOO_FEW_POINTS,
+    UnknownTransformError: Codes.TF_ERROR,
+    RequestTimeoutError: Codes.TIMEOUT,
+    CancelledError: Codes.CANCELED,
+    BackendUnavailableError: Codes.METHOD_UNAVAILABLE,
+    InvalidRequestError: Codes.INVALID_REQUEST,
+}
+
+
+def code_of(error: InstasceneError) -> int:
+    """The most specific code; UNKNOWN for an error of ours without one."""
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Codes.UNKNOWN)
