@@ -32,6 +32,10 @@ class InvalidRequestError(InstasceneError, ValueError):
     """A request whose fields contradict each other or the contract."""
 
 
+class OutOfMemoryError(InstasceneError):
+    """The job needs more memory than there is."""
+
+
 _CODES: dict[type[InstasceneError], int] = {
     NoMapError: Codes.NO_MAP,
     UnknownInstanceError: Codes.NO_SUCH_INSTANCE,
@@ -42,9 +46,15 @@ _CODES: dict[type[InstasceneError], int] = {
     CancelledError: Codes.CANCELED,
     BackendUnavailableError: Codes.METHOD_UNAVAILABLE,
     InvalidRequestError: Codes.INVALID_REQUEST,
+    OutOfMemoryError: Codes.OUT_OF_MEMORY,
 }
 
 
 def code_of(error: InstasceneError) -> int:
     """The most specific code; UNKNOWN for an error of ours without one."""
     return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Codes.UNKNOWN)
+
+
+def error_of(code: int, words: str) -> InstasceneError:
+    """What another node's answer says, as an error of ours: `code_of(error_of(code, words)) == code`."""
+    return next((kind for kind, known in _CODES.items() if known == code), InstasceneError)(words)
