@@ -1,0 +1,122 @@
+"""What `instascene run` can be asked, written once: fields are command-line options."""
+
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+ALL, NONE = "all", "none"
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Frames first to last - 1; None = the end."""
+
+    first: int = 0
+    last: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.first}:{'' if self.last is None else self.last}"
+
+
+def parse_frames(text: str | FrameRange) -> FrameRange:
+    """`A:B`; either side may be left out."""
+    if isinstance(text, FrameRange):
+        return text
+    try:
+        first, last = (int(part) if part.strip() else None for part in text.split(":"))
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}; expected A:B, for example 0:30, 30: or :60") from None
+    if (first or 0) < 0 or (last is not None and last <= (first or 0)):
+        raise typer.BadParameter(f"got {text!r}; expected 0 <= A < B: frame A is the first, frame B is not included")
+    return FrameRange(first or 0, last)
+
+
+def parse_selection(text: str) -> str:
+    """`all`, `none` or ids with commas, checked and in canonical form."""
+    if text in (ALL, NONE):
+        return text
+    try:
+        ids = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}; expected all, none, or ids such as 3,7") from None
+    if ids[0] <= 0:
+        raise typer.BadParameter(f"got {text!r}; instance ids are above 0")
+    return ",".join(str(i) for i in ids)
+
+
+def parse_device(text: str) -> str:
+    if text not in ("auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"got {text!r}; expected auto, cpu or cuda")
+    return text
+
+
+Scene = Annotated[Path, typer.Argument(help="Folder of a recorded scene: ours (scene.json) or TUM RGB-D (rgb.txt).")]
+Out = Annotated[Path, typer.Option(help="Folder to write to; results of an earlier run in it are replaced.")]
+Device = Annotated[str, typer.Option(parser=parse_device, metavar="auto|cpu|cuda", help="Where to render.")]
+Frames = Annotated[
+    FrameRange, typer.Option(parser=parse_frames, metavar="A:B", show_default=False, help="Only frames A to B-1.")
+]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """One offline run."""
+
+    scene: Scene
+    out: Out
+    device: Device = "auto"
+    masks: Annotated[
+        str | None, typer.Option(help="Recorded masks to use, by folder name; default: 'masks' if the scene has them.")
+    ] = None
+    segmenter: Annotated[str | None, typer.Option(help="Segment the frames instead, for example: geometric.")] = None
+    frames: Frames = FrameRange()
+    every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1
+    width: Annotated[
+        int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")
+    ] = 0
+    complete: Annotated[
+        str, typer.Option(parser=parse_selection, metavar="all|none|ID,ID", help="Objects to complete.")
+    ] = NONE
+    method: Annotated[str, typer.Option(help="Completion prior.")] = "geometric"
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the completion: same seed, same result.")] = 0
+    views: Annotated[bool, typer.Option("--views", help="Also render the scene's test views.")] = False
+
+    def command(self) -> str:
+        """The command line that asks for this."""
+        words = ["instascene", "run", str(self.scene)]
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is True:
+                words.append(f"--{f.name}")
+            elif f.name != "scene" and value != f.default:
+                words += [f"--{f.name}", str(value)]
+        return shlex.join(words)
+
+
+def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
+    """Let a command of one dataclass argument take the dataclass's fields as its command-line options."""
+    hints = get_type_hints(options, include_extras=True)
+
+    def decorate(command: Callable[[Any], None]) -> Callable[..., None]:
+        def called(**given: Any) -> None:
+            command(options(**given))
+
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__annotations__ = {f.name: hints[f.name] for f in fields(options)}
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(
+                    f.name, inspect.Parameter.KEYWORD_ONLY, annotation=hints[f.name],
+                    default=inspect.Parameter.empty if f.default is MISSING else f.default,
+                )  # fmt: skip
+                for f in fields(options)
+            ]
+        )
+        return called
+
+    return decorate

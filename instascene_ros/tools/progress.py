@@ -1,0 +1,37 @@
+"""Progress bars of long work."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+
+class Stage:
+    """One bar: iterate over it, and say what is happening beside it."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def say(self, text: str) -> None:
+        self._progress.update(self._task, note=text)
+
+    def over(self, items: Sequence[Item]) -> Iterator[Item]:
+        """The items; the bar moves as each is done."""
+        for item in items:
+            yield item
+            self._progress.advance(self._task)
+
+
+@contextmanager
+def stage(console: Console, title: str, total: int) -> Iterator[Stage]:
+    """A bar that stays on the screen when its stage is done."""
+    columns = (
+        TextColumn("{task.description:<18}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        yield Stage(progress, progress.add_task(title, total=total, note=""))

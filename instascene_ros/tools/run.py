@@ -1,0 +1,188 @@
+"""`instascene run`: the pipeline on a recorded scene, without ROS."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rich.console import Console
+
+from instascene_ros.core.completion import complete_object
+from instascene_ros.core.config import Config
+from instascene_ros.core.errors import InstasceneError, InvalidFrameError, InvalidSceneError
+from instascene_ros.core.instances import InstanceState
+from instascene_ros.core.map_file import SavedMap, save_map, write_splats
+from instascene_ros.core.pipeline import SceneMapper
+from instascene_ros.core.protocols import Prior
+from instascene_ros.core.recording import Recording
+from instascene_ros.core.recording_formats import mask_folders, open_recording
+from instascene_ros.core.rendering import make_rasterizer
+from instascene_ros.core.rendering.contract import Rasterizer
+from instascene_ros.models import make_prior, make_segmenter
+from instascene_ros.tools import outputs
+from instascene_ros.tools.options import ALL, NONE, RunOptions
+from instascene_ros.tools.outputs import CompletedFolder, Timeline
+from instascene_ros.tools.progress import stage
+from instascene_ros.tools.report import write_report
+from instascene_ros.tools.versions import versions
+from instascene_ros.tools.views import test_views, write_views
+
+
+@dataclass
+class Run:
+    """One run: what was opened for it, and what it has so far."""
+
+    options: RunOptions
+    recording: Recording
+    frames: Sequence[int]
+    rasterizer: Rasterizer
+    mapper: SceneMapper
+    prior: Prior
+    mask_source: str
+    timeline: Timeline = field(default_factory=Timeline)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def saved(self) -> SavedMap:
+        mapper = self.mapper
+        return SavedMap(mapper.map_id, mapper.gaussians, mapper.labels(), mapper.instances)
+
+
+def prepare(options: RunOptions) -> Run:
+    """Open and check everything that is asked for; writes nothing.
+
+    Raises:
+        InvalidSceneError: the scene, its masks, frames or test views are not there.
+        BackendUnavailableError: no such device, segmenter or completion method.
+    """
+    masks, segmenter_name = _mask_source(options)
+    recording = open_recording(options.scene, masks)
+    frames = range(len(recording))[options.frames.first : options.frames.last : options.every]
+    if not frames:
+        raise InvalidSceneError(
+            f"{options.scene} has frames 0 to {len(recording) - 1}; none of them is left by the --frames that were given"
+        )
+    if options.views:
+        test_views(recording)
+    config = Config()
+    config = replace(config, mapping=replace(config.mapping, width_px=options.width))
+    rasterizer = make_rasterizer(options.device)
+    mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config))
+    source = f"recorded {masks}" if masks else f"{segmenter_name} segmenter"
+    return Run(options, recording, frames, rasterizer, mapper, make_prior(options.method, config), source)
+
+
+def _mask_source(options: RunOptions) -> tuple[str | None, str]:
+    """(folder of recorded masks or None, name of the segmenter)."""
+    if options.masks and options.segmenter:
+        raise InvalidSceneError(
+            f"both --masks {options.masks} and --segmenter {options.segmenter} were given; give one of them"
+        )
+    if options.segmenter:
+        return None, options.segmenter
+    if options.masks:
+        return options.masks, "recorded"
+    return ("masks", "recorded") if "masks" in mask_folders(options.scene) else (None, "geometric")
+
+
+def run(options: RunOptions, console: Console) -> Run:
+    """Map, complete, render and report; every file in `options.out` is whole when it appears.
+
+    Raises:
+        InstasceneError: nothing in the scene can be used, or as in `prepare`.
+        OSError: the output folder cannot be written.
+    """
+    job = prepare(options)
+    outputs.clear_earlier_run(options.out)
+    _timed(job, "mapping", lambda: map_frames(job, console))
+    write_map(job)
+    _timed(job, "completion", lambda: complete_objects(job, console))
+    if options.views:
+        _timed(job, "views", lambda: render_views(job, console))
+    outputs.write_json(options.out / outputs.RUN, describe(job))
+    write_report(options.out, job.recording, job.rasterizer)
+    return job
+
+
+def map_frames(job: Run, console: Console) -> None:
+    """Every frame through the pipeline; frames that cannot be used are told in the timeline."""
+    with stage(console, "Mapping", len(job.frames)) as bar:
+        for index in bar.over(job.frames):
+            try:
+                update = job.mapper.process(job.recording.frame(index))
+            except (InvalidFrameError, InvalidSceneError) as error:
+                job.timeline.drop(index, str(error))
+                continue
+            row = job.timeline.add(index, update.stamp_ns, update.num_gaussians, update.instances)
+            row.update(keyframe=update.is_keyframe, stage_ms={k: round(v, 3) for k, v in update.stage_ms.items()})
+            bar.say(f"{update.num_gaussians} Gaussians, {len(update.instances)} instances")
+    if job.timeline.num_dropped == len(job.frames):
+        raise InvalidSceneError(
+            f"none of the {len(job.frames)} frames can be used; the first: {job.timeline.rows[0]['dropped']}"
+        )
+
+
+def write_map(job: Run) -> None:
+    """The map in all its forms, and how it came to be."""
+    out, saved = job.options.out, job.saved
+    job.timeline.write(out / outputs.TIMELINE)
+    outputs.write_instances(out / outputs.INSTANCES, saved)
+    save_map(out / outputs.MAP, saved)
+    write_splats(out / outputs.SPLATS, saved.gaussians)
+
+
+def complete_objects(job: Run, console: Console) -> None:
+    """The chosen objects, one after the other; one that fails is told in objects.json and stops none of the rest."""
+    folder = CompletedFolder(job.options.out / outputs.COMPLETED)
+    folder.write()
+    chosen = _chosen_ids(job)
+    if not chosen:
+        return
+    with stage(console, "Completing", len(chosen)) as bar:
+        for instance_id in bar.over(chosen):
+            began = time.perf_counter()
+            try:
+                observation = job.mapper.observe(instance_id)
+                completed = complete_object(
+                    observation, job.prior, job.mapper.config.completion, seed=job.options.seed,
+                    progress=lambda step, fraction, message: bar.say(f"{message or step}"),
+                )  # fmt: skip
+                folder.add(completed, time.perf_counter() - began)
+            except InstasceneError as error:
+                folder.fail(instance_id, error)
+
+
+def _chosen_ids(job: Run) -> list[int]:
+    if job.options.complete == NONE:
+        return []
+    if job.options.complete != ALL:
+        return [int(i) for i in job.options.complete.split(",")]
+    instances = job.mapper.instances
+    return instances.ids[instances.states != InstanceState.MISSING].tolist()
+
+
+def render_views(job: Run, console: Console) -> None:
+    _, poses = test_views(job.recording)
+    with stage(console, "Rendering views", len(poses)) as bar:
+        write_views(job.options.out, job.recording, job.saved, job.rasterizer, bar)
+
+
+def describe(job: Run) -> dict[str, Any]:
+    """The head of the report: what was run, on what, and how long it took."""
+    return {
+        "command": job.options.command(),
+        "route": "offline",
+        "scene": job.recording.name,
+        "frames": {"used": len(job.frames) - job.timeline.num_dropped, "dropped": job.timeline.num_dropped},
+        "masks": job.mask_source,
+        "rasterizer": job.rasterizer.name,
+        "seed": job.options.seed,
+        "seconds": {name: round(value, 3) for name, value in job.seconds.items()},
+        "versions": versions(),
+    }
+
+
+def _timed(job: Run, name: str, work: Callable[[], None]) -> None:
+    began = time.perf_counter()
+    work()
+    job.seconds[name] = time.perf_counter() - began
