@@ -32,7 +32,9 @@ def baked(surfaces: Sequence[Surface], caster: RayCaster) -> list[Float32[np.nda
 
 def _bake(surface: Surface, caster: RayCaster) -> Float32[np.ndarray, "F 3 2"]:
     faces = surface.mesh.faces
-    corners = np.concatenate([faces.reshape(-1, 1), (corner_normals(surface.mesh).reshape(-1, 3) * 100).round()], axis=1)
+    corners = np.concatenate(
+        [faces.reshape(-1, 1), (corner_normals(surface.mesh).reshape(-1, 3) * 100).round()], axis=1
+    )
     unique, back = np.unique(corners, axis=0, return_inverse=True)
     normals = unique[:, 1:] / np.maximum(np.linalg.norm(unique[:, 1:], axis=1, keepdims=True), 1e-9)
     points = surface.mesh.vertices_m[unique[:, 0].astype(int)] + 0.0015 * normals

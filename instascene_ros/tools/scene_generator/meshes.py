@@ -43,7 +43,9 @@ class Mesh:
         backward = np.unique(edges[:, ::-1], axis=0)
         return len(forward) == len(edges) and np.array_equal(forward, backward)
 
-    def sample(self, count: int, rng: np.random.Generator) -> tuple[Float64[np.ndarray, "P 3"], Int64[np.ndarray, " P"]]:
+    def sample(
+        self, count: int, rng: np.random.Generator
+    ) -> tuple[Float64[np.ndarray, "P 3"], Int64[np.ndarray, " P"]]:
         """Points spread uniformly over the surface, and the face of each."""
         areas = self.face_areas_m2
         face = rng.choice(len(areas), count, p=areas / areas.sum())
@@ -167,7 +169,9 @@ def with_tube(
     return _without_unused(joined)
 
 
-def _matched_border(mesh: Mesh, patch: Bool[np.ndarray, " F"], ring_m: Float64[np.ndarray, "S 3"]) -> Int64[np.ndarray, " S"]:
+def _matched_border(
+    mesh: Mesh, patch: Bool[np.ndarray, " F"], ring_m: Float64[np.ndarray, "S 3"]
+) -> Int64[np.ndarray, " S"]:
     """Border vertices of a patch of faces, in the order of the ring in front of it."""
     faces = mesh.faces[patch]
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])

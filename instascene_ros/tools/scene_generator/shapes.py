@@ -141,7 +141,9 @@ def tape(radius_m: float, hole_m: float, height_m: float) -> Shape:
     middle = np.array([(hole_m + radius_m) / 2, 0.0])
     loop = np.concatenate([[middle], corners[1:4], corners[:1], [middle]])
     profile = meshes.filleted(loop, 0.0015, STEP_M)[:-1]
-    hulls = _wall_hulls(np.array([(radius_m, 0.0), (radius_m, height_m)]), np.array([(hole_m, 0.0), (hole_m, height_m)]))
+    hulls = _wall_hulls(
+        np.array([(radius_m, 0.0), (radius_m, height_m)]), np.array([(hole_m, 0.0), (hole_m, height_m)])
+    )
     return Shape("tape", meshes.ring_lathe(profile, SEGMENTS), tuple(hulls))
 
 

@@ -94,7 +94,10 @@ def walls(texture: Texture | None = None) -> Surface:
 
 
 def _sheet(
-    corner_m: Float64[np.ndarray, "3"], across_m: Float64[np.ndarray, "3"], up_m: Float64[np.ndarray, "3"], pieces: int = 24
+    corner_m: Float64[np.ndarray, "3"],
+    across_m: Float64[np.ndarray, "3"],
+    up_m: Float64[np.ndarray, "3"],
+    pieces: int = 24,
 ) -> Mesh:
     """A flat grid that faces across x up."""
     s = np.linspace(0, 1, pieces + 1)

@@ -59,7 +59,9 @@ class Plain:
     seed: int = 0
 
     def __call__(self, points_m: Float[np.ndarray, "P 3"]) -> Float32[np.ndarray, "P 3"]:
-        noise = value_noise(points_m / self.grain_m, self.seed) + value_noise(points_m / self.grain_m * 3.7, self.seed + 1)
+        noise = value_noise(points_m / self.grain_m, self.seed) + value_noise(
+            points_m / self.grain_m * 3.7, self.seed + 1
+        )
         return (_row(self.colour) * (1 + self.mottle * (noise[:, None] - 1))).clip(0, 1).astype(np.float32)
 
 
@@ -101,7 +103,9 @@ class Label:
         ink |= (height < 0.06) | (height > 0.94)
         ink |= _strokes(turn * self.discs * 12, height * 14, self.seed) & (height < 0.3) & (height > 0.1)
         colour = np.where(ink[:, None], _row(self.ink), _row(self.paper))
-        return np.where(on_label[:, None], colour, _row(self.base)).astype(np.float32) * Plain((1, 1, 1), 0.04)(points_m)
+        return np.where(on_label[:, None], colour, _row(self.base)).astype(np.float32) * Plain((1, 1, 1), 0.04)(
+            points_m
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,9 @@ class Spots:
     seed: int = 0
 
     def __call__(self, points_m: Float[np.ndarray, "P 3"]) -> Float32[np.ndarray, "P 3"]:
-        noise = 0.7 * value_noise(points_m / self.size_m, self.seed) + 0.3 * value_noise(points_m / self.size_m * 2.9, self.seed)
+        noise = 0.7 * value_noise(points_m / self.size_m, self.seed) + 0.3 * value_noise(
+            points_m / self.size_m * 2.9, self.seed
+        )
         return mixed(_row(self.base), _row(self.spot), (noise - 1 + self.amount) * 8)
 
 

@@ -29,7 +29,11 @@ def eye(
 
 
 def orbit(
-    num_frames: int, start_deg: float = 0.0, span_deg: float = 270.0, elevation_deg: float = 40.0, distance_m: float = 0.7
+    num_frames: int,
+    start_deg: float = 0.0,
+    span_deg: float = 270.0,
+    elevation_deg: float = 40.0,
+    distance_m: float = 0.7,
 ) -> Float64[np.ndarray, "F 4 4"]:
     """A steady circle around the origin of the table top, without any shake."""
     target = np.array([0.0, 0.0, 0.03])
@@ -37,7 +41,9 @@ def orbit(
     return np.stack([look_at(eye(a, np.radians(elevation_deg), distance_m, target), target) for a in azimuths])
 
 
-def handheld(num_frames: int, start_deg: float, span_deg: float, rng: np.random.Generator) -> Float64[np.ndarray, "F 4 4"]:
+def handheld(
+    num_frames: int, start_deg: float, span_deg: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "F 4 4"]:
     """A person walking round: elevation 20-65 deg, distance 0.55-1.0 m, wandering target, roll and jitter."""
     s = np.linspace(0.0, 1.0, num_frames)
     azimuth = np.radians(start_deg + span_deg * (s + 0.01 * _wave(s, 5, rng) * s * (1 - s) * 4))
