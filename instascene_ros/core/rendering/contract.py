@@ -51,6 +51,7 @@ class Rasterizer(Protocol):
     """One backend. Differentiable in means, quats, log_scales, opacity_logits and features."""
 
     name: str
+    device: str  # where its tensors live: "cpu" or "cuda"
 
     def __call__(
         self,

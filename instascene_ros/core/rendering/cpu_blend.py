@@ -1,0 +1,184 @@
+"""CPU backend: footprints blended front to back in horizontal bands of the image, and the gradient back to front.
+
+A band holds the Gaussians whose boxes touch it, near to far, and belongs to one thread, so nothing is shared. Work
+follows the footprints instead of the pixels of tiles: small surfels cost what they cover.
+"""
+
+from typing import NamedTuple, no_type_check
+
+import numba
+import numpy as np
+
+from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
+from instascene_ros.core.rendering.cpu_jit import compiled
+
+BAND_ROWS = 8
+LANES = 8  # channels are padded to a multiple of this, so that one pixel is whole vectors
+
+_MAX_ALPHA = np.float32(MAX_ALPHA)
+_MIN_ALPHA = np.float32(MIN_ALPHA)
+_MIN_T = np.float32(MIN_TRANSMITTANCE)
+_ONE = np.float32(1)
+_TWO = np.float32(2)
+_HALF = np.float32(0.5)
+_TINY = np.float32(1e-30)
+_STOPPED = np.float32(-1)
+
+
+class Bins(NamedTuple):
+    """Which Gaussians touch which band: entries sorted by band, then depth."""
+
+    gaussians: np.ndarray  # [E] int32, row of the map
+    starts: np.ndarray  # [bands + 1] int64, first entry of each band
+    slots: np.ndarray  # [E] int32, the entries of each Gaussian, one run per Gaussian
+    slot_starts: np.ndarray  # [N + 1] int64, first slot of each Gaussian
+
+
+class Canvas(NamedTuple):
+    """What blending fills."""
+
+    image: np.ndarray  # [H W K] float32
+    T: np.ndarray  # [H W] float32, transmittance; stopped rays negative
+    last: np.ndarray  # [H W] int32, last entry of the band that the pixel holds, -1 = none
+
+
+class Scene(NamedTuple):
+    """What is blended."""
+
+    records: np.ndarray  # [N 12] float32, see `cpu_projection.project`
+    boxes: np.ndarray  # [N 4] int32
+    features: np.ndarray  # [N K] float32
+
+
+class Pairs(NamedTuple):
+    """Room for trace pairs, one row a band."""
+
+    gaussians: np.ndarray  # [bands R] int32
+    pixels: np.ndarray  # [bands R] int32
+    weights: np.ndarray  # [bands R] float32
+    counts: np.ndarray  # [bands] int64, pairs found (may exceed R)
+    min_weight: float
+
+
+@compiled()
+@no_type_check
+def fill_bins(boxes: np.ndarray, order: np.ndarray, num_bands: int) -> Bins:
+    """Sort the Gaussians of `order` (near to far) into bands."""
+    starts = np.zeros(num_bands + 1, np.int64)
+    slot_starts = np.zeros(len(boxes) + 1, np.int64)
+    for g in order:
+        first, last = boxes[g, 2] // BAND_ROWS, (boxes[g, 3] - 1) // BAND_ROWS
+        slot_starts[g + 1] = last - first + 1
+        for band in range(first, last + 1):
+            starts[band + 1] += 1
+    starts = np.cumsum(starts)
+    slot_starts = np.cumsum(slot_starts)
+    gaussians = np.empty(starts[-1], np.int32)
+    slots = np.empty(starts[-1], np.int32)
+    ends = starts[:-1].copy()
+    for g in order:
+        first, last = boxes[g, 2] // BAND_ROWS, (boxes[g, 3] - 1) // BAND_ROWS
+        for band in range(first, last + 1):
+            gaussians[ends[band]] = g
+            slots[slot_starts[g] + band - first] = ends[band]
+            ends[band] += 1
+    return Bins(gaussians, starts, slots, slot_starts)
+
+
+@compiled()
+@no_type_check
+def exp_minus(x):
+    """exp(-x) for 0 <= x <= 5.6 to 1e-6: a power series around the middle of x/8, then three squarings."""
+    t = np.float32(0.35) - x * np.float32(0.125)
+    e = np.float32(1 / 720)
+    e = e * t + np.float32(1 / 120)
+    e = e * t + np.float32(1 / 24)
+    e = e * t + np.float32(1 / 6)
+    e = e * t + _HALF
+    e = e * t + _ONE
+    e = (e * t + _ONE) * np.float32(0.7046880897187134)  # exp(-0.35)
+    e = e * e
+    e = e * e
+    return e * e
+
+
+@compiled()
+@no_type_check
+def _add(row, weight, feature):
+    for start in range(0, len(feature), LANES):
+        for k in range(LANES):
+            row[start + k] += weight * feature[start + k]
+
+
+@compiled()
+@no_type_check
+def record_of(records, g):
+    r = records[g]
+    return r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10]
+
+
+@compiled()
+@no_type_check
+def _blend_entry(g, rank, band, scene, canvas, pairs):
+    """Blend one Gaussian into one band. Returns how many rays it stopped."""
+    cu, cv, a0, a1, b0, b1, d0, p, r, opacity, rho_max = record_of(scene.records, g)
+    left, right, top, bottom = scene.boxes[g]
+    feature = scene.features[g]
+    stopped = 0
+    for y in range(max(top, band * BAND_ROWS), min(bottom, (band + 1) * BAND_ROWS)):
+        dy = np.float32(y) - cv
+        for x in range(left, right):
+            dx = np.float32(x) - cu
+            nu, nv, q = b1 * dx - a1 * dy, a0 * dy - b0 * dx, d0 + p * dx + r * dy
+            rho = min((nu * nu + nv * nv) / (q * q + _TINY), _TWO * (dx * dx + dy * dy))
+            T = canvas.T[y, x]
+            if rho > rho_max or T < 0:
+                continue
+            alpha = min(_MAX_ALPHA, opacity * exp_minus(_HALF * rho))
+            if alpha < _MIN_ALPHA:
+                continue
+            T_after = T * (_ONE - alpha)
+            if T_after <= _MIN_T:
+                canvas.T[y, x] = -T
+                stopped += 1
+                continue
+            weight = alpha * T
+            canvas.T[y, x] = T_after
+            canvas.last[y, x] = rank
+            _add(canvas.image[y, x], weight, feature)
+            if weight > pairs.min_weight:
+                _remember(pairs, band, g, y * canvas.T.shape[1] + x, weight)
+    return stopped
+
+
+@compiled()
+@no_type_check
+def _remember(pairs, band, g, pixel, weight):
+    n = pairs.counts[band]
+    if n < pairs.weights.shape[1]:
+        pairs.gaussians[band, n] = g
+        pairs.pixels[band, n] = pixel
+        pairs.weights[band, n] = weight
+    pairs.counts[band] = n + 1
+
+
+@compiled()
+@no_type_check
+def _blend_band(band, bins, scene, canvas, pairs):
+    rows, columns = canvas.T.shape
+    live = (min(rows, (band + 1) * BAND_ROWS) - band * BAND_ROWS) * columns
+    first = bins.starts[band]
+    for entry in range(first, bins.starts[band + 1]):
+        live -= _blend_entry(bins.gaussians[entry], entry - first, band, scene, canvas, pairs)
+        if live == 0:
+            return
+
+
+@compiled(parallel=True)
+@no_type_check
+def blend(bins: Bins, scene: Scene, canvas: Canvas, pairs: Pairs, num_lanes: int) -> None:
+    """Fill the canvas and the pairs; neighbouring bands go to different threads, for balance."""
+    num_bands = len(bins.starts) - 1
+    for lane in numba.prange(num_lanes):
+        for band in range(lane, num_bands, num_lanes):
+            _blend_band(band, bins, scene, canvas, pairs)
