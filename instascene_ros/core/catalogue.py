@@ -1,0 +1,124 @@
+"""The published list of instances: which exist, how large they are, when they last changed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+from scipy.spatial.transform import Rotation
+
+from instascene_ros.core.config import TrackingConfig
+from instascene_ros.core.extraction import upright_box, without_stragglers
+from instascene_ros.core.instances import Instances, InstanceState
+from instascene_ros.core.tracker import InstanceRecord, Tracker
+
+SAME_SHARE = 0.05  # fewer new points than this, and
+SAME_SHIFT_M = 0.005  # a box that moved less than this, are not a new revision
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Extent of one instance."""
+
+    center_m: Float32[np.ndarray, " 3"]
+    axes: Float32[np.ndarray, "3 3"]
+    size_m: Float32[np.ndarray, " 3"]
+    centroid_m: Float32[np.ndarray, " 3"]
+    num_points: int
+
+    @classmethod
+    def of(cls, points_m: Float32[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3"]) -> "Shape":
+        center_m, axes, size_m = upright_box(points_m, up)
+        return cls(center_m, axes, size_m, points_m.mean(axis=0), len(points_m))
+
+    def differs(self, other: "Shape") -> bool:
+        moved_m = np.abs(np.concatenate([self.center_m - other.center_m, self.size_m - other.size_m])).max()
+        return moved_m > SAME_SHIFT_M or abs(self.num_points - other.num_points) > SAME_SHARE * other.num_points
+
+
+@dataclass
+class _Entry:
+    shape: Shape
+    revised_at: Shape  # shape at the last revision
+    revision: int = 1
+
+
+class Catalogue:
+    """Keeps one entry per published instance and recomputes only those that were touched."""
+
+    def __init__(self, config: TrackingConfig, up: Float64[np.ndarray, " 3"]) -> None:
+        self.config = config
+        self.up = up
+        self._entries: dict[int, _Entry] = {}
+
+    def update(
+        self,
+        tracker: Tracker,
+        means_m: Float32[np.ndarray, "N 3"],
+        labels: Int64[np.ndarray, " N"],
+        touched: Iterable[int],
+    ) -> tuple[Instances, set[int], set[int]]:
+        """Instances now, the ids with a new revision, and the ids that are gone."""
+        before, changed = set(self._entries), set()
+        order = np.argsort(labels, kind="stable")
+        for instance in touched:
+            rows = order[slice(*np.searchsorted(labels, [instance, instance + 1], sorter=order))]
+            shape = self._shape_of(instance, means_m[rows])
+            if shape is None or instance not in tracker.records:
+                self._entries.pop(instance, None)
+            elif self._revise(instance, shape):
+                changed.add(instance)
+        return self._instances(tracker), changed, before - set(self._entries)
+
+    def _shape_of(self, instance: int, points_m: Float32[np.ndarray, "P 3"]) -> Shape | None:
+        """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""
+        if len(points_m) < self.config.min_gaussians:
+            return None
+        solid = without_stragglers(points_m, np.ones(len(points_m), np.int64), self.config) > 0
+        if solid.sum() < self.config.min_gaussians:
+            return None
+        shape = Shape.of(points_m[solid], self.up)
+        return None if shape.size_m.max() > self.config.max_object_size_m else shape
+
+    def _revise(self, instance: int, shape: Shape) -> bool:
+        entry = self._entries.get(instance)
+        if entry is None:
+            self._entries[instance] = _Entry(shape, shape)
+            return True
+        entry.shape = shape
+        if not shape.differs(entry.revised_at):
+            return False
+        entry.revised_at, entry.revision = shape, entry.revision + 1
+        return True
+
+    def _instances(self, tracker: Tracker) -> Instances:
+        if not self._entries:
+            return Instances.empty()
+        ids = sorted(self._entries)
+        entries = [self._entries[i] for i in ids]
+        shapes, records = [e.shape for e in entries], [tracker.records[i] for i in ids]
+        xyzw = Rotation.from_matrix(np.stack([s.axes for s in shapes])).as_quat()
+        return Instances(
+            ids=np.array(ids, np.int32),
+            revisions=np.array([e.revision for e in entries], np.int32),
+            states=np.array([self._state(r) for r in records], np.int32),
+            scores=np.array([self._score(r) for r in records], np.float32),
+            box_centers_m=np.stack([s.center_m for s in shapes]),
+            box_quats_wxyz=np.roll(xyzw, 1, axis=1).astype(np.float32),
+            box_sizes_m=np.stack([s.size_m for s in shapes]),
+            centroids_m=np.stack([s.centroid_m for s in shapes]),
+            num_points=np.array([s.num_points for s in shapes], np.int32),
+            num_views=np.array([r.num_views for r in records], np.int32),
+            first_seen_ns=np.array([r.first_seen_ns for r in records], np.int64),
+            last_seen_ns=np.array([r.last_seen_ns for r in records], np.int64),
+            observed_fractions=np.full(len(ids), np.nan, np.float32),
+            merged_ids=tuple(tracker.identities.absorbed_by(i) for i in ids),
+        )
+
+    def _state(self, record: InstanceRecord) -> InstanceState:
+        seen_enough = record.num_views >= self.config.confirm_views
+        return InstanceState.CONFIRMED if seen_enough else InstanceState.TENTATIVE
+
+    def _score(self, record: InstanceRecord) -> float:
+        """Mean IoU with the best mask of each view, pulled to zero while the views are few."""
+        return record.wholeness / (record.num_views + 1)

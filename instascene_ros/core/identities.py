@@ -1,0 +1,69 @@
+"""Stable instance ids over a partition of segments that changes as views come in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Identities:
+    """Which instance each segment belongs to. Ids are never reused.
+
+    A merge keeps the older (smaller) id and remembers the absorbed one; after a split the id stays with the larger
+    part and the other parts get new ids.
+    """
+
+    instance_of: dict[int, int] = field(default_factory=dict)  # segment -> instance
+    segments_of: dict[int, list[int]] = field(default_factory=dict)  # instance -> segments
+    merged_into: dict[int, int] = field(default_factory=dict)  # absorbed id -> id that took it in
+    _next_id: int = 1
+
+    def regroup(self, groups: list[list[int]], size_of: Callable[[int], float]) -> set[int]:
+        """Adopt a new partition of some segments (whole instances and new segments); ids whose membership changed."""
+        before = {s: self.instance_of.get(s) for group in groups for s in group}
+        claims = self._claims(groups, before, size_of)
+        changed: set[int] = set()
+        for instance in {i for i in before.values() if i is not None}:
+            del self.segments_of[instance]
+        for index, group in enumerate(groups):
+            ids = sorted(i for i, claimed in claims.items() if claimed == index)
+            instance = ids[0] if ids else self._new_id()
+            for absorbed in ids[1:]:
+                self.merged_into[absorbed] = instance
+                changed.add(absorbed)
+            self.segments_of[instance] = sorted(group)
+            if any(before[s] != instance for s in group) or ids[1:]:
+                changed.add(instance)
+            self.instance_of.update(dict.fromkeys(group, instance))
+        changed |= {i for s, i in before.items() if i is not None and self.instance_of[s] != i}
+        return changed
+
+    def absorbed_by(self, instance: int) -> tuple[int, ...]:
+        """Every id that has been merged into this one, directly or through others."""
+        direct = sorted(old for old, new in self.merged_into.items() if new == instance)
+        return tuple(sorted({i for old in direct for i in (old, *self.absorbed_by(old))}))
+
+    def forget(self, segment: int) -> None:
+        """Drop a segment; an instance without segments is gone."""
+        instance = self.instance_of.pop(segment, None)
+        if instance is None:
+            return
+        self.segments_of[instance].remove(segment)
+        if not self.segments_of[instance]:
+            del self.segments_of[instance]
+
+    def _claims(
+        self, groups: list[list[int]], before: dict[int, int | None], size_of: Callable[[int], float]
+    ) -> dict[int, int]:
+        """Old instance -> index of the new group that holds the largest part of it."""
+        held: dict[int, dict[int, float]] = {}
+        for index, group in enumerate(groups):
+            for segment in group:
+                instance = before[segment]
+                if instance is not None:
+                    parts = held.setdefault(instance, {})
+                    parts[index] = parts.get(index, 0.0) + size_of(segment)
+        return {instance: max(parts, key=lambda i: (parts[i], -i)) for instance, parts in held.items()}
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1

@@ -1,0 +1,81 @@
+"""From posed RGB-D keyframes to a surfel map."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from instascene_ros.core.config import MappingConfig
+from instascene_ros.core.frame import Frame
+from instascene_ros.core.fusion import fuse
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.refinement import RowAdam, refine
+from instascene_ros.core.rendering.contract import Rasterizer
+from instascene_ros.core.rendering.render import Rendering, render
+from instascene_ros.core.seeding import seed_surfels, unexplained
+
+
+@dataclass
+class Mapper:
+    """Adds keyframes to the map: fuse what is known, seed what is new, refine, prune what was contradicted."""
+
+    config: MappingConfig
+    rasterizer: Rasterizer
+    min_trace_weight: float
+    keyframes: list[Frame] = field(default_factory=list)
+    _optimizer: RowAdam = field(default_factory=RowAdam)
+    _frames_since_keyframe: int = 0
+
+    def is_keyframe(self, frame: Frame) -> bool:
+        """Whether the camera has moved enough, or long enough ago, since the last keyframe."""
+        self._frames_since_keyframe += 1
+        if not self.keyframes or self._frames_since_keyframe >= self.config.keyframe_max_gap:
+            return True
+        moved_m, turned_deg = motion(self.keyframes[-1].T_world_camera, frame.T_world_camera)
+        return moved_m >= self.config.keyframe_translation_m or turned_deg >= self.config.keyframe_rotation_deg
+
+    @torch.no_grad()
+    def integrate(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
+        """Take a keyframe into the map; returns the map rendered from it, traced."""
+        rendering = self._render(frame, gaussians) if len(gaussians) else None
+        if rendering is not None:
+            fuse(frame, rendering, gaussians, self.config)
+            self._prune(gaussians)
+        self._seed(frame, rendering, gaussians)
+        self._remember(frame)
+        with torch.enable_grad():
+            refine(gaussians, self.keyframes[-self.config.refine_window :], self.rasterizer, self._optimizer, self.config)
+        return self._render(frame, gaussians)
+
+    def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
+        return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)
+
+    def _seed(self, frame: Frame, rendering: Rendering | None, gaussians: GaussianMap) -> None:
+        room = self.config.max_gaussians - len(gaussians)
+        new = unexplained(frame, rendering, self.config)
+        gaussians.append(seed_surfels(frame, new, self.config, gaussians.device).select(slice(0, max(room, 0))))
+        self._optimizer.grow(gaussians)
+
+    def _prune(self, gaussians: GaussianMap) -> None:
+        kept = gaussians.confidence >= 0
+        if not bool(kept.all()):
+            gaussians.keep(kept)
+            self._optimizer.keep(kept)
+
+    def _remember(self, frame: Frame) -> None:
+        """Keep at most `max_keyframes`: where there are too many, the one that its neighbours replace best goes."""
+        self._frames_since_keyframe = 0
+        self.keyframes.append(frame)
+        if len(self.keyframes) > self.config.max_keyframes:
+            gaps = [
+                sum(motion(a.T_world_camera, b.T_world_camera)) for a, b in zip(self.keyframes, self.keyframes[2:], strict=False)
+            ]
+            del self.keyframes[1 + int(np.argmin(gaps))]
+
+
+def motion(T_world_a: Float64[np.ndarray, "4 4"], T_world_b: Float64[np.ndarray, "4 4"]) -> tuple[float, float]:
+    """Distance (m) and angle (deg) between two camera poses."""
+    moved_m = float(np.linalg.norm(T_world_a[:3, 3] - T_world_b[:3, 3]))
+    cosine = (np.trace(T_world_a[:3, :3].T @ T_world_b[:3, :3]) - 1) / 2
+    return moved_m, float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

@@ -1,0 +1,95 @@
+"""New surfels for what the map does not explain yet."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from instascene_ros.core import depth
+from instascene_ros.core.config import MappingConfig
+from instascene_ros.core.frame import Frame
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.geometry import normals_of_depth, transform
+from instascene_ros.core.rendering.render import Rendering
+
+FULL_COVERAGE = 0.6  # standard deviation of a surfel per distance between surfels: neighbours blend into a surface
+MIN_COSINE = 0.2  # flatter views stretch a surfel too far
+
+
+def unexplained(frame: Frame, rendering: Rendering | None, config: MappingConfig) -> Bool[np.ndarray, "H W"]:
+    """Pixels whose depth the map does not explain: nothing there, or a surface behind the one observed."""
+    new = depth.usable(frame.depth_m, config)
+    if rendering is None:
+        return new
+    alpha, mapped_m = rendering.alpha.cpu().numpy(), rendering.depth_m.cpu().numpy()
+    in_front = frame.depth_m < mapped_m - depth.tolerance_m(frame.depth_m, config)
+    return new & ((alpha < config.explained_alpha) | in_front)
+
+
+def seed_surfels(
+    frame: Frame, new: Bool[np.ndarray, "H W"], config: MappingConfig, device: torch.device | str
+) -> GaussianMap:
+    """One surfel per grid cell of `new` pixels, on the observed surface, never across a depth or mask edge."""
+    smooth_m = depth.smooth(frame.depth_m, config)
+    normals_camera = normals_of_depth(smooth_m, frame.camera)
+    allowed = new & ~depth.edges(frame.depth_m, config) & (normals_camera != 0).any(-1)
+    if frame.masks is not None:
+        allowed &= ~frame.masks.boundary(1)
+    v, u = np.nonzero(_one_per_cell(allowed, config.seed_stride_px))
+    rays = frame.camera.rays()[v, u]
+    points_camera = rays * smooth_m[v, u, None]
+    axes_camera, cosine = _surfel_axes(normals_camera[v, u], rays)
+    spacing_m = config.seed_stride_px * smooth_m[v, u] / frame.camera.fx * FULL_COVERAGE
+    scales_m = np.stack([spacing_m / cosine, spacing_m], axis=-1)
+    rotations = frame.T_world_camera[:3, :3] @ axes_camera
+    surfels = GaussianMap.from_surfels(
+        means_m=_tensor(transform(frame.T_world_camera, points_camera), device),
+        quats_wxyz=_tensor(_quats_of_rotations(rotations), device),
+        scales_m=_tensor(scales_m, device),
+        opacities=torch.full((len(v),), config.seed_opacity, device=device),
+        colors=_tensor(frame.rgb[v, u] / 255.0, device),
+    )
+    surfels.birth_ns[:] = frame.stamp_ns
+    return surfels
+
+
+def _one_per_cell(allowed: Bool[np.ndarray, "H W"], stride_px: int) -> Bool[np.ndarray, "H W"]:
+    """Keep the first allowed pixel of every stride x stride cell, nearest to the cell's middle."""
+    height, width = allowed.shape
+    v, u = np.nonzero(allowed)
+    middle = (stride_px - 1) / 2
+    distance = np.abs(v % stride_px - middle) + np.abs(u % stride_px - middle)
+    order = np.argsort(distance, kind="stable")
+    cells = (v // stride_px) * (width // stride_px + 1) + u // stride_px
+    _, first = np.unique(cells[order], return_index=True)
+    chosen = np.zeros((height, width), bool)
+    chosen[v[order][first], u[order][first]] = True
+    return chosen
+
+
+def _surfel_axes(
+    normals: Float32[np.ndarray, "P 3"], rays: Float32[np.ndarray, "P 3"]
+) -> tuple[Float32[np.ndarray, "P 3 3"], Float32[np.ndarray, " P"]]:
+    """Columns: direction in which slant stretches a pixel, the one across it, the normal; and the view cosine."""
+    view = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    along = view - (view * normals).sum(-1, keepdims=True) * normals
+    length = np.linalg.norm(along, axis=-1, keepdims=True)
+    helper = np.cross(normals, np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]]))
+    along = np.where(length > 1e-3, along / np.maximum(length, 1e-9), helper)
+    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    across = np.cross(normals, along)
+    cosine = np.clip(-(view * normals).sum(-1), MIN_COSINE, 1.0)
+    return np.stack([along, across, normals], axis=-1).astype(np.float32), cosine.astype(np.float32)
+
+
+def _quats_of_rotations(rotations: np.ndarray) -> Float32[np.ndarray, "P 4"]:
+    from scipy.spatial.transform import Rotation
+
+    if len(rotations) == 0:
+        return np.zeros((0, 4), np.float32)
+    xyzw = Rotation.from_matrix(rotations).as_quat()
+    return np.concatenate([xyzw[:, 3:], xyzw[:, :3]], axis=-1).astype(np.float32)
+
+
+def _tensor(array: np.ndarray, device: torch.device | str) -> Float32[Tensor, "..."]:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
