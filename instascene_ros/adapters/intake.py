@@ -1,0 +1,118 @@
+"""One camera's way in: messages are put together, given a pose, and handed on whole; everything else is counted."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from sensor_msgs.msg import CameraInfo, Image
+
+from instascene_ros.adapters.frames import FrameMessages
+from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.adapters.poses import PoseSource
+from instascene_ros.adapters.stamps import ns_of_s, ns_of_stamp
+from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser
+
+COLOR, DEPTH, INFO, MASKS, IGNORE = "color/image", "depth/image", "color/camera_info", "masks/image", "ignore/image"
+REMEMBERED_INFOS = 30
+
+
+@dataclass(frozen=True)
+class IntakeHooks:
+    """What an intake tells its owner."""
+
+    deliver: Callable[[FrameMessages], None]
+    jumped: Callable[[str, float], None]  # camera, distance in m, before the frame is delivered
+    warn: Callable[[str, str], None]  # key to throttle by, text
+    partners: Callable[[str], Sequence[str]]  # optional streams that a set of this camera needs now
+
+
+class CameraIntake:
+    """Not thread-safe: `add` and `pump` belong to the executor's thread of the inputs."""
+
+    def __init__(
+        self, camera: str, config: SceneNodeConfig, poses: PoseSource, hooks: IntakeHooks,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:  # fmt: skip
+        sync = config.sync
+        self.camera, self._poses, self._hooks, self._clock_ns = camera, poses, hooks, clock_ns
+        self.sync = Synchroniser(
+            COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s)
+        )
+        self._pose_wait_ns, self._max_jump_m = ns_of_s(config.poses.wait_s), config.poses.max_jump_m
+        self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
+        self._waiting: deque[tuple[int, MatchedSet]] = deque()  # since when, for a pose
+        self._max_waiting = sync.queue_size
+        self._last_position_m: Float64[np.ndarray, " 3"] | None = None
+        self.received = 0
+        self.dropped_no_pose = 0
+        self.dropped_no_info = 0
+        self.pose_jumps = 0
+
+    def add(self, stream: str, message: Image | CameraInfo) -> None:
+        """Store one message and hand on what became complete."""
+        self.received += stream == COLOR
+        if stream == INFO:
+            self._infos.append(message)
+        elif not self.sync.add(stream, ns_of_stamp(message.header.stamp), message, self._clock_ns()):
+            self._waiting.clear()
+            self._last_position_m = None
+            self._hooks.warn(f"{self.camera} time", f"stamps of {self.camera}/{stream} went back: time restarted, queues cleared")
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand on every set that has its pose; drop those that waited too long. Call it whenever anything arrived."""
+        now_ns = self._clock_ns()
+        partners = [DEPTH, *self._hooks.partners(self.camera)]
+        self._waiting.extend((now_ns, matched) for matched in self.sync.take(partners, now_ns))
+        while self._waiting and self._settle(*self._waiting[0], now_ns):
+            self._waiting.popleft()
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self.sync.clear()
+        self._waiting.clear()
+        self._last_position_m = None
+
+    def _settle(self, since_ns: int, matched: MatchedSet, now_ns: int) -> bool:
+        """Deliver or drop; False while a pose may still come."""
+        color: Image = matched.messages[COLOR]
+        lookup = self._poses.at(matched.stamp_ns, color.header.frame_id.lstrip("/"))
+        if lookup.T_world_camera is not None:
+            self._deliver(matched.messages, lookup.T_world_camera)
+            return True
+        if lookup.final or now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting:
+            self.dropped_no_pose += 1
+            self._hooks.warn(f"{self.camera} pose", f"{self.camera}: image without a pose dropped: {lookup.reason}")
+            return True
+        return False
+
+    def _deliver(self, messages: dict[str, Any], T_world_camera: Float64[np.ndarray, "4 4"]) -> None:
+        info = self._info_of(messages[COLOR])
+        if info is None:
+            self.dropped_no_info += 1
+            topic = f"{self.camera}/{INFO}"
+            self._hooks.warn(topic, f"{self.camera}: image dropped, {topic} has not been received: is it published?")
+            return
+        self._check_jump(T_world_camera[:3, 3])
+        self._hooks.deliver(
+            FrameMessages(
+                self.camera, messages[COLOR], messages[DEPTH], info, T_world_camera,
+                messages.get(MASKS), messages.get(IGNORE),
+            )  # fmt: skip
+        )
+
+    def _info_of(self, color: Image) -> CameraInfo | None:
+        """The one with the image's stamp, otherwise the newest: intrinsics rarely change, and some drivers send them once."""
+        exact = [info for info in self._infos if info.header.stamp == color.header.stamp]
+        return exact[-1] if exact else (self._infos[-1] if self._infos else None)
+
+    def _check_jump(self, position_m: Float64[np.ndarray, " 3"]) -> None:
+        previous_m, self._last_position_m = self._last_position_m, position_m
+        distance_m = 0.0 if previous_m is None else float(np.linalg.norm(position_m - previous_m))
+        if 0 < self._max_jump_m < distance_m:
+            self.pose_jumps += 1
+            self._hooks.jumped(self.camera, distance_m)

@@ -1,0 +1,107 @@
+"""Parameters of the nodes themselves: topics, frames, time, rates. Those of the algorithm are in core/config.py."""
+
+from dataclasses import dataclass, field
+
+from instascene_ros.core.config import knob
+
+POSE_SOURCES = ("pose", "odom", "tf")
+MASK_SOURCES = ("auto", "topic", "segmenter")
+ON_POSE_JUMP = ("warn", "pause", "reset")
+STAMPS = ("now", "sim")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"parameter {name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class SyncConfig:
+    """Bringing the messages of one instant together."""
+
+    slop_s: float = knob(0.02, "Stamps of colour, depth and masks may differ by this, s; equal stamps come first.", 0.0, 1.0)
+    queue_size: int = knob(30, "Messages kept for each image topic while partners are missing.", 1, 1000)
+    wait_s: float = knob(1.0, "A colour image waits this long for its depth and masks, s.", 0.0, 60.0)
+    jump_back_s: float = knob(1.0, "Stamps that go back by more than this mean that time restarted, s.", 0.0, 3600.0)
+
+
+@dataclass(frozen=True)
+class PosesConfig:
+    """Where the camera was at the stamp of an image."""
+
+    wait_s: float = knob(0.2, "A frame waits this long for a pose (or TF) as new as itself, s.", 0.0, 60.0)
+    max_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
+    max_jump_m: float = knob(0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0)
+    on_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
+    camera_extrinsics: tuple[float, ...] = knob(
+        (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+        "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
+    )
+
+    def __post_init__(self) -> None:
+        _check_choice("poses.on_jump", self.on_jump, ON_POSE_JUMP)
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """How often and how much. A rate of 0 = off."""
+
+    instances_rate_hz: float = knob(10.0, "Most often that instances and their markers are published, Hz; 0 = off.", 0.0, 100.0)
+    points_rate_hz: float = knob(2.0, "Most often that instances/points is published, Hz; 0 = off.", 0.0, 100.0)
+    map_rate_hz: float = knob(0.5, "Most often that map/points and map/gaussians are published, Hz; 0 = off.", 0.0, 100.0)
+    debug_rate_hz: float = knob(2.0, "Most often that the debug images are published, Hz; 0 = off.", 0.0, 100.0)
+    max_map_points: int = knob(200_000, "Points of map/points at most, evenly thinned.", 1, 50_000_000)
+
+
+@dataclass(frozen=True)
+class SceneNodeConfig:
+    """Node `scene`."""
+
+    cameras: tuple[str, ...] = knob(("camera",), "Names of the cameras: topics <camera>/color/image and so on.")
+    map_frame: str = knob("odom", "Frame that everything is mapped and published in; must not jump (REP-105).")
+    pose_source: str = knob("pose", "Where camera poses come from: pose (topic <camera>/pose), odom (topic odom) or tf.")
+    masks: str = knob("auto", "Entity masks: topic, segmenter, or auto = the topic where it has a publisher.")
+    segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
+    device: str = knob("auto", "auto, cpu or cuda.")
+    depth_scale: float = knob(0.0, "Stored depth units per metre; 0 = by encoding (32FC1 1, 16UC1 1000).", 0.0, 1e6)
+    input_qos: str = knob("SENSOR_DATA", "Quality of service of the inputs: SENSOR_DATA, SYSTEM_DEFAULT or DEFAULT.")
+    watchdog_period_s: float = knob(5.0, "Every this long the log says what is missing, s; 0 = never.", 0.0, 3600.0)
+    request_timeout_s: float = knob(30.0, "A service gives up when the scene is busy for longer, s.", 0.1, 3600.0)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+    poses: PosesConfig = field(default_factory=PosesConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+
+    def __post_init__(self) -> None:
+        _check_choice("pose_source", self.pose_source, POSE_SOURCES)
+        _check_choice("masks", self.masks, MASK_SOURCES)
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
+            raise ValueError(f"parameter cameras is {list(self.cameras)}; expected different, non-empty names")
+        wanted = 7 * len(self.cameras)
+        if self.pose_source == "odom" and len(self.poses.camera_extrinsics) != wanted:
+            raise ValueError(
+                f"parameter poses.camera_extrinsics has {len(self.poses.camera_extrinsics)} numbers; "
+                f"expected {wanted}: x y z qw qx qy qz for each of {list(self.cameras)}"
+            )
+
+
+@dataclass(frozen=True)
+class PlayerNodeConfig:
+    """Node `player`."""
+
+    scene: str = knob("", "Folder of the recorded scene to play.")
+    camera: str = knob("camera", "Name of the camera to play as.")
+    map_frame: str = knob("odom", "Frame of the poses.")
+    optical_frame: str = knob("camera_color_optical_frame", "Frame of the images.")
+    masks: str = knob("", "Folder of recorded masks to publish, e.g. masks; empty = none.")
+    rate: float = knob(1.0, "Speed, times the recorded one.", 0.001, 1000.0)
+    first: int = knob(0, "First frame to play.", 0, 10_000_000)
+    count: int = knob(0, "Frames to play; 0 = to the end.", 0, 10_000_000)
+    loop: bool = knob(False, "Start over at the end, with stamps that go on.")
+    paused: bool = knob(False, "Start paused.")
+    wait_for_subscribers: bool = knob(False, "Hold the first frame until somebody listens to the colour image.")
+    depth_encoding: str = knob("16UC1", "16UC1 (mm) or 32FC1 (m).")
+    stamps: str = knob("now", "now: recorded times moved to the present; sim: recorded times, with /clock.")
+
+    def __post_init__(self) -> None:
+        _check_choice("stamps", self.stamps, STAMPS)
+        _check_choice("depth_encoding", self.depth_encoding, ("16UC1", "32FC1"))

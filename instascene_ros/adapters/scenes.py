@@ -1,0 +1,56 @@
+"""The part of SceneMapper that the scene node uses, and how the node makes one."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int32
+
+from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.core.config import Config
+from instascene_ros.core.frame import Frame
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.instances import Instances
+from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.pipeline import SceneUpdate
+
+
+class Scene(Protocol):
+    """A SceneMapper, or a stand-in of the same manners."""
+
+    @property
+    def map_id(self) -> str: ...
+
+    @property
+    def gaussians(self) -> GaussianMap: ...
+
+    @property
+    def instances(self) -> Instances: ...
+
+    @property
+    def keyframes(self) -> Sequence[Frame]: ...
+
+    def process(self, frame: Frame) -> SceneUpdate: ...
+
+    def labels(self) -> Int32[np.ndarray, " N"]: ...
+
+    def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation: ...
+
+    def reset(self) -> None: ...
+
+
+MakeScene = Callable[[Config, SceneNodeConfig], Scene]
+
+
+def make_scene_mapper(config: Config, node_config: SceneNodeConfig) -> Scene:
+    """The real one.
+
+    Raises:
+        BackendUnavailableError: device, rasteriser or segmenter is missing.
+    """
+    from instascene_ros.core.pipeline import SceneMapper
+    from instascene_ros.core.rendering import make_rasterizer
+    from instascene_ros.models import make_segmenter
+
+    rasterizer = make_rasterizer(node_config.device)
+    return SceneMapper(config, rasterizer, make_segmenter(node_config.segmenter, config), rasterizer.device)
