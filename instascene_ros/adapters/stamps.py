@@ -1,6 +1,6 @@
-"""ROS stamps <-> nanoseconds."""
+"""ROS stamps <-> nanoseconds, ROS durations <-> seconds."""
 
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 
 SECOND_NS = 1_000_000_000
 
@@ -16,3 +16,12 @@ def stamp_of_ns(stamp_ns: int) -> Time:
 
 def ns_of_s(seconds: float) -> int:
     return round(seconds * 1e9)
+
+
+def s_of_duration(duration: Duration) -> float:
+    return duration.sec + duration.nanosec * 1e-9
+
+
+def duration_of_s(seconds: float) -> Duration:
+    sec, nanosec = divmod(ns_of_s(seconds), SECOND_NS)
+    return Duration(sec=sec, nanosec=nanosec)

@@ -1,0 +1,133 @@
+"""The completion job: observe, complete, remember. Stateless but for its cache, so several may run on several machines."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+import torch
+
+from instascene_ros.action import CompleteObject as CompleteObjectAction
+from instascene_ros.adapters.completed_objects import completed_message
+from instascene_ros.adapters.completion_request import CompletionRequest
+from instascene_ros.adapters.error_codes import MapChangedError, OutOfMemoryError, UnknownTransformError
+from instascene_ros.adapters.job_queue import Job
+from instascene_ros.adapters.objects import observation_of
+from instascene_ros.adapters.stamps import duration_of_s
+from instascene_ros.core.completion import complete_object
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.errors import CancelledError, InstasceneError
+from instascene_ros.core.meshing import Mesh, write_ply
+from instascene_ros.core.objects import CompletedObject, ObjectObservation
+from instascene_ros.core.protocols import Prior
+from instascene_ros.msg import CompletedObject as CompletedObjectMessage
+from instascene_ros.srv import ObserveObject
+
+Feedback = CompleteObjectAction.Feedback
+Observe = Callable[[ObserveObject.Request, Callable[[], bool]], ObserveObject.Response]
+OBSERVED = 0.1  # share of the whole job that observing takes
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer: the object, and its message."""
+
+    completed: CompletedObject
+    message: CompletedObjectMessage
+    from_cache: bool
+
+
+class Completer:
+    """Completes what is asked for, on the thread of the job queue.
+
+    `observe` asks the scene node; `current_map_id` is the newest map id heard of, '' before any.
+    """
+
+    def __init__(
+        self, config: CompletionConfig, observe: Observe, current_map_id: Callable[[], str], mesh_dir: str, cache_size: int
+    ) -> None:
+        self._config, self._observe, self._current_map_id = config, observe, current_map_id
+        self._mesh_dir = Path(mesh_dir).expanduser().resolve() if mesh_dir else None
+        self._cache_size = cache_size
+        self._cache: OrderedDict[tuple, Completion] = OrderedDict()
+
+    def __call__(self, request: CompletionRequest, prior: Prior, job: Job[Completion]) -> Completion:
+        """The whole job.
+
+        Raises:
+            InstasceneError: named, with the words for the caller.
+        """
+        job.report(Feedback.STAGE_OBSERVE, 0.0, "asking the scene node for the object")
+        response = self._observe(request.observe_request(), job.cancelled)
+        _check_frame(request.target_frame, response.header.frame_id)
+        observation = observation_of(response)
+        job.report(Feedback.STAGE_OBSERVE, OBSERVED, _summary(observation))
+        key = (
+            observation.map_id, observation.instance_id, observation.instance_revision,
+            request.method, request.seed, request.max_faces,
+        )  # fmt: skip
+        if key in self._cache and not request.force:
+            return replace(self._cache[key], from_cache=True)
+        started_s = monotonic()
+        completed = self._complete(observation, request, prior, job)
+        message = completed_message(completed, response.instance, response.header)
+        message.mesh_resource = self._write(completed)
+        message.processing_time = duration_of_s(monotonic() - started_s)
+        return self._remember(key, Completion(completed, message, from_cache=False))
+
+    def _complete(
+        self, observation: ObjectObservation, request: CompletionRequest, prior: Prior, job: Job[Completion]
+    ) -> CompletedObject:
+        heard_at_start = self._current_map_id()
+
+        def map_changed() -> bool:
+            # Not merely "differs from the observation's": the news of a new map may come after its first observation.
+            return self._current_map_id() not in (heard_at_start, observation.map_id)
+
+        def progress(stage: str, fraction: float, message: str) -> None:
+            job.report(STAGES[stage], OBSERVED + (1 - OBSERVED) * fraction, message)
+
+        try:
+            completed = complete_object(
+                observation, prior, self._config, request.seed, request.max_faces,
+                progress, lambda: job.cancelled() or map_changed(),
+            )  # fmt: skip
+        except CancelledError:
+            if not map_changed():
+                raise
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise OutOfMemoryError(f"{request.method} ran out of memory: {error}") from error
+        if map_changed():
+            raise MapChangedError(f"the map {observation.map_id} was reset while its object was completed: ask again")
+        return completed
+
+    def _write(self, completed: CompletedObject) -> str:
+        """URI of the mesh file, '' without a folder for it."""
+        if self._mesh_dir is None:
+            return ""
+        path = self._mesh_dir / f"{completed.map_id[:8]}_{completed.instance_id}.ply"
+        try:
+            write_ply(path, Mesh(completed.vertices_m, completed.faces), completed.colors, completed.observed)
+        except OSError as error:
+            raise InstasceneError(f"the mesh cannot be written to {path} (parameter mesh_dir): {error}") from error
+        return path.as_uri()
+
+    def _remember(self, key: tuple, completion: Completion) -> Completion:
+        self._cache[key] = completion
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return completion
+
+
+def _summary(observation: ObjectObservation) -> str:
+    return f"instance {observation.instance_id}: {len(observation.surfels)} surfels in {len(observation.views)} views"
+
+
+def _check_frame(target_frame: str, map_frame: str) -> None:
+    if target_frame not in ("", map_frame):
+        raise UnknownTransformError(
+            f"target_frame is {target_frame!r}; answers come in the map frame {map_frame!r}: leave target_frame empty and "
+            "transform the pose on your side (tf2_ros: sudo apt install ros-jazzy-tf2-ros)"
+        )

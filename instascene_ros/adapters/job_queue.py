@@ -1,0 +1,157 @@
+"""Long jobs, one at a time: callers that ask for the same share one job, and each may leave when it likes."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Condition, Thread
+from time import monotonic
+from typing import Generic, TypeVar
+
+from instascene_ros.adapters.error_codes import RequestTimeoutError
+from instascene_ros.core.errors import CancelledError
+
+Result = TypeVar("Result")
+POLL_S = 0.05  # how soon a caller notices that it gave up, or ran out of time
+MIN_STEP = 0.01  # progress that is worth telling
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a job stands: a stage of CompleteObject.action, 0..1 over the whole job, and words."""
+
+    stage: int
+    fraction: float
+    message: str
+
+
+class Job(Generic[Result]):
+    """One piece of work. `work` gets the job, to report to it and to ask it whether to go on."""
+
+    def __init__(self, key: Hashable, work: "Callable[[Job[Result]], Result]") -> None:
+        self.key, self.work = key, work
+        self.changed = Condition()
+        self.history: list[Progress] = []
+        self.callers = 0
+        self.wanted_anyway = False  # a caller ran out of time and will ask again: finish for it
+        self.finished = False
+        self.result: Result | None = None
+        self.error: Exception | None = None
+
+    def report(self, stage: int, fraction: float, message: str) -> None:
+        """Progress for every caller; the fraction never falls, and steps too small to see are dropped."""
+        with self.changed:
+            last = self.history[-1] if self.history else Progress(-1, 0.0, "")
+            fraction = min(max(fraction, last.fraction), 1.0)
+            if stage != last.stage or fraction >= last.fraction + MIN_STEP:
+                self.history.append(Progress(stage, fraction, message))
+                self.changed.notify_all()
+
+    def cancelled(self) -> bool:
+        """Nobody waits for this job any more."""
+        return self.callers <= 0 and not self.wanted_anyway
+
+    def outcome(self) -> Result:
+        """The result of a finished job, or its error raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def finish(self, result: Result | None, error: Exception | None) -> None:
+        with self.changed:
+            self.result, self.error, self.finished = result, error, True
+            self.changed.notify_all()
+
+
+class JobQueue(Generic[Result]):
+    """Runs jobs in the order in which they came, on one thread."""
+
+    def __init__(self, max_jobs: int) -> None:
+        self._max_jobs = max_jobs
+        self._wake = Condition()
+        self._jobs: list[Job[Result]] = []  # the first is running
+        self._running = True
+        self._thread = Thread(target=self._run, name="jobs", daemon=True)
+        self._thread.start()
+
+    def join(self, key: Hashable, work: Callable[[Job[Result]], Result]) -> Job[Result] | None:
+        """A job of that key: one that waits or runs, otherwise a new one. None: the queue is full or stopped.
+
+        Every join is followed by one `leave`.
+        """
+        with self._wake:
+            for job in self._jobs:
+                if job.key == key and not job.cancelled():
+                    job.callers += 1
+                    return job
+            if not self._running or len(self._jobs) >= self._max_jobs:
+                return None
+            job = Job(key, work)
+            job.callers = 1
+            self._jobs.append(job)
+            self._wake.notify()
+            return job
+
+    def leave(self, job: Job[Result], wanted_anyway: bool = False) -> None:
+        """One caller less; a job that nobody wants is dropped, or stops at its next question."""
+        with self._wake:
+            job.callers -= 1
+            job.wanted_anyway |= wanted_anyway
+
+    def ahead_of(self, job: Job[Result]) -> int:
+        """Jobs to be done before it starts."""
+        with self._wake:
+            return self._jobs.index(job) if job in self._jobs else 0
+
+    def stop(self) -> None:
+        """Ask the running job to end, answer all that wait, end the thread."""
+        with self._wake:
+            self._running = False
+            for job in self._jobs:
+                job.wanted_anyway, job.callers = False, 0
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._jobs or not self._running)
+                if not self._jobs:
+                    return
+                job = self._jobs[0]
+            _carry_out(job)
+            with self._wake:
+                self._jobs.remove(job)
+
+
+def _carry_out(job: Job[Result]) -> None:
+    try:
+        if job.cancelled():
+            raise CancelledError("the request was cancelled before its turn came")
+        job.finish(job.work(job), None)
+    except Exception as error:  # belongs to the callers, who re-raise it
+        job.finish(None, error)
+
+
+def wait_for(
+    job: Job[Result], timeout_s: float, gave_up: Callable[[], bool], tell: Callable[[Progress], None]
+) -> Result:
+    """Wait on the caller's own thread, telling every step of progress once and in order.
+
+    Raises:
+        CancelledError: the caller gave up.
+        RequestTimeoutError: the time ran out; the job itself goes on.
+        Exception: whatever the job raised.
+    """
+    told, deadline_s = 0, monotonic() + timeout_s
+    while True:
+        with job.changed:
+            job.changed.wait_for(lambda: job.finished or len(job.history) > told, POLL_S)
+            news, finished = job.history[told:], job.finished
+        for progress in news:
+            tell(progress)
+        told += len(news)
+        if finished:
+            return job.outcome()
+        if gave_up():
+            raise CancelledError("cancelled as requested")
+        if monotonic() > deadline_s:
+            raise RequestTimeoutError(f"not done after {timeout_s:g} s; it goes on: ask again, or give it more time")
