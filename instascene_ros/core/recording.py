@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -16,6 +16,7 @@ from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
 
 
+@runtime_checkable
 class Recording(Protocol):
     """A sequence of posed RGB-D frames."""
 

@@ -69,7 +69,8 @@ def curve(values: Sequence[float], frames: Sequence[int], title: str) -> Markup:
 
 def lanes(rows: Sequence[Lane], first: int, last: int) -> Markup:
     """One row an id, drawn where it was alive."""
-    height, left, right = 18, 52, 90
+    height, left = 18, 52
+    right = 90 if any(row.merged_into for row in rows) else 12
     scale = (WIDTH - left - right) / max(last - first + 1, 1)
     parts = []
     for k, row in enumerate(rows):

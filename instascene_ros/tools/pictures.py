@@ -57,11 +57,12 @@ def overlaid(rgb: UInt8[np.ndarray, "H W 3"], ids: Int32[np.ndarray, "H W"]) -> 
     edge = ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)
     picture[edge] = 0.35 * picture[edge] + 0.65 * 255
     image = Image.fromarray(picture.astype(np.uint8))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(max(11, ids.shape[1] // 40))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(max(12, ids.shape[1] // 24))
+    outline = {"stroke_width": max(2, ids.shape[1] // 200), "stroke_fill": (0, 0, 0)}
     for instance_id in shown:
         where = ids == instance_id
         if where.sum() >= LABEL_MIN_PX:
-            draw.text(_middle(where), str(instance_id), (255, 255, 255), font, "mm", stroke_width=2, stroke_fill=(0, 0, 0))
+            draw.text(_middle(where), str(instance_id), (255, 255, 255), font, "mm", **outline)
     return np.asarray(image)
 
 

@@ -1,0 +1,145 @@
+"""Saved maps: what goes in comes out, and damage is told."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from instascene_ros.core.errors import InvalidSceneError
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.instances import Instances
+from instascene_ros.core.map_file import SH_C0, SavedMap, load_map, save_map, write_splats
+
+
+def a_map(n: int = 7, ids: tuple[int, ...] = (2, 5), merged: tuple[tuple[int, ...], ...] = ((1, 3), ())) -> SavedMap:
+    rng, k = np.random.default_rng(0), len(ids)
+
+    def random(*shape: int) -> np.ndarray:
+        return rng.uniform(0.1, 0.9, shape).astype(np.float32)
+
+    tensors = [torch.from_numpy(random(n, c)) for c in (3, 4, 2, 3)]
+    gaussians = GaussianMap.from_surfels(tensors[0], tensors[1], tensors[2], torch.from_numpy(random(n)), tensors[3])
+    gaussians.birth_ns += 1_700_000_000_000_000_001  # more digits than a float holds
+    i32, i64 = np.arange(1, k + 1, dtype=np.int32), np.arange(1, k + 1, dtype=np.int64) << 60
+    instances = Instances(
+        np.array(ids, np.int32), i32, i32, random(k), random(k, 3), random(k, 4), random(k, 3), random(k, 3), i32, i32,
+        i64, i64, np.full(k, np.nan, np.float32), merged,
+    )  # fmt: skip
+    labels = np.resize(np.array([*ids, 0], np.int32), n)
+    return SavedMap("a-map-id", gaussians, labels, instances)
+
+
+def assert_same(one: SavedMap, other: SavedMap) -> None:
+    assert (one.map_id, one.instances.merged_ids) == (other.map_id, other.instances.merged_ids)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    for name, column in one.gaussians.columns().items():
+        np.testing.assert_array_equal(column, other.gaussians.columns()[name], strict=True)
+    for f in fields(Instances):
+        if f.name != "merged_ids":
+            np.testing.assert_array_equal(getattr(one.instances, f.name), getattr(other.instances, f.name), strict=True)
+
+
+@pytest.mark.parametrize("saved", [a_map(), a_map(1, (9,), ((),)), a_map(3, (), ()), a_map(0, (), ())])
+def test_a_map_comes_back_as_it_was_saved(saved: SavedMap, tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "map.npz"
+    assert save_map(path, saved) == path.stat().st_size
+    assert_same(load_map(path), saved)
+    assert [entry.name for entry in path.parent.iterdir()] == ["map.npz"], "a temporary file stayed behind"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_map_that_was_cut_short_is_refused(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    save_map(path, a_map())
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InvalidSceneError, match="map.npz cannot be read as a saved map"):
+        load_map(path)
+
+
+def test_a_flipped_byte_inside_a_column_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    saved = a_map()
+    save_map(path, saved)
+    content = bytearray(path.read_bytes())
+    content[content.index(saved.gaussians.columns()["means_m"].tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InvalidSceneError, match="CRC"):
+        load_map(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"version": 99}, "version 99; update"),
+        ({"format": "another"}, "format is 'another'"),
+        ({"labels": np.zeros(3, np.int32)}, "3 labels for 7"),
+        ({"labels": np.zeros(7, np.float32)}, "column labels is float32"),
+        ({"gaussians.colors": np.zeros((6, 3), np.float32)}, "different lengths"),
+        ({"gaussians.quats_wxyz": np.zeros((7, 3), np.float32)}, "quats_wxyz is float32"),
+        ({"gaussians.means_m": np.full((7, 3), np.nan, np.float32)}, "no finite position"),
+        ({"instances.merged_counts": np.array([1, 0], np.int32)}, "merged ids"),
+        ({"map_id": np.array([{}], dtype=object)}, "allow_pickle"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(change: dict, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    save_map(path, a_map())
+    with np.load(path) as file:
+        stored = dict(file)
+    np.savez(path, **{**stored, **change})
+    with pytest.raises(InvalidSceneError, match=told):
+        load_map(path)
+
+
+def test_a_missing_map_and_a_missing_column_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSceneError, match="No such file"):
+        load_map(tmp_path / "none.npz")
+    np.savez(tmp_path / "other.npz", points=np.zeros(3))
+    with pytest.raises(InvalidSceneError, match="format"):
+        load_map(tmp_path / "other.npz")
+
+
+def test_a_failed_save_leaves_the_older_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "map.npz"
+    save_map(path, a_map())
+
+    def full_disk(file: Path, **_: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_map(path, a_map(3))
+    assert_same(load_map(path), a_map())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map.npz"]
+
+
+def test_splats_hold_what_viewers_expect(tmp_path: Path) -> None:
+    gaussians = a_map().gaussians
+    write_splats(tmp_path / "map.ply", gaussians)
+    header, body = (tmp_path / "map.ply").read_bytes().split(b"end_header\n")
+    lines = header.decode().splitlines()
+    assert lines[:3] == ["ply", "format binary_little_endian 1.0", "element vertex 7"]
+    names = [line.split()[2] for line in lines[3:]]
+    assert names == (
+        "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()
+    )
+    table = dict(zip(names, np.frombuffer(body, "<f4").reshape(7, len(names)).T, strict=True))
+    np.testing.assert_array_equal(np.stack([table[a] for a in "xyz"], -1), gaussians.means_m)
+    colors = 0.5 + SH_C0 * np.stack([table[f"f_dc_{k}"] for k in range(3)], -1)
+    np.testing.assert_allclose(colors, gaussians.colors, atol=1e-6)
+    np.testing.assert_allclose(1 / (1 + np.exp(-table["opacity"])), gaussians.opacities, atol=1e-6)
+    scales_m = np.exp(np.stack([table[f"scale_{k}"] for k in range(3)], -1))
+    np.testing.assert_allclose(scales_m[:, :2], gaussians.scales_m, rtol=1e-5)
+    np.testing.assert_allclose(scales_m[:, 2], 1e-5, rtol=1e-4)
+    quats = np.stack([table[f"rot_{k}"] for k in range(4)], -1)
+    np.testing.assert_allclose(np.linalg.norm(quats, axis=-1), 1, atol=1e-6)
+    cosine = (quats * gaussians.quats_wxyz.numpy()).sum(-1) / gaussians.quats_wxyz.norm(dim=-1).numpy()
+    np.testing.assert_allclose(cosine, 1, atol=1e-6)
+
+
+def test_an_empty_map_is_a_ply_without_vertices(tmp_path: Path) -> None:
+    write_splats(tmp_path / "map.ply", GaussianMap.empty())
+    assert b"element vertex 0\n" in (tmp_path / "map.ply").read_bytes()
