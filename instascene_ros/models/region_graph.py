@@ -4,7 +4,7 @@ import heapq
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int, Int32
 
 from instascene_ros.models.superpixels import Superpixels
 from instascene_ros.models.surface import Surface
@@ -14,6 +14,7 @@ STEP, LARGE_STEP = 2.2, 1.0
 CONCAVE, CONVEX, STRAIGHT_RAD = 1.5, 0.8, 0.1
 COLOR_EDGE, COLOR = 1.8, 2.0
 JOINED = 5.0
+LOOSE, FULL_CONTACT = 3.0, 1.5  # a boundary shorter than 1.5 times the root of the smaller region counts as looser
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def boundaries_of(patches: Superpixels, surface: Surface, lab: Float32[np.ndarra
     )
 
 
-def _across(labels, surface, lab, axis):
+def _across(
+    labels: Int32[np.ndarray, "H W"], surface: Surface, lab: Float32[np.ndarray, "H W 3"], axis: int
+) -> tuple[Int32[np.ndarray, " B"], Int32[np.ndarray, " B"], Float32[np.ndarray, " B"], Float32[np.ndarray, " B"]]:
     """Patch rows, depth step and colour difference of neighbouring pixels along `axis` in different patches."""
     labels, points, normals, sigma, lab = (
         np.moveaxis(x, axis, 0) for x in (labels, surface.points_m, surface.normals, surface.sigma_m, lab)
@@ -63,7 +66,9 @@ def _across(labels, surface, lab, axis):
     return labels[here] - 1, labels[there] - 1, gap, color
 
 
-def _concavity(patches, first, second):
+def _concavity(
+    patches: Superpixels, first: Int[np.ndarray, " E"], second: Int[np.ndarray, " E"]
+) -> Float32[np.ndarray, " E"]:
     """LCCP convexity (Stein et al., CVPR 2014): the crease is concave where the normals lean towards each other."""
     between = patches.points_m[first] - patches.points_m[second]
     n1, n2 = patches.normals[first], patches.normals[second]
@@ -89,43 +94,64 @@ def cut_strength(edges: Boundaries, patches: Superpixels) -> Float32[np.ndarray,
 def merged(
     edges: Boundaries, strength: Float32[np.ndarray, " E"], pixels: Int32[np.ndarray, " S"], limit: float, least_px: int
 ) -> Int32[np.ndarray, " S"]:
-    """Region of each patch, numbered from 0: neighbours join, weakest mean boundary first, up to `limit`.
+    """Region of each patch, numbered from 0: neighbours join, weakest boundary first, up to `limit`.
 
-    A region below `least_px` joins its weakest boundary up to a limit of 0, even odds.
+    What is then still below `least_px` joins its weakest boundary up to even odds.
     """
-    parent = np.arange(len(pixels))
-    size = pixels.astype(np.int64).copy()
-    beside: list[dict[int, list[float]]] = [{} for _ in pixels]  # neighbour -> [length, length * strength]
-    heap: list[tuple[float, int, int, float]] = []
-    for a, b, n, s in zip(edges.first.tolist(), edges.second.tolist(), edges.length_px.tolist(), strength.tolist(), strict=True):
-        beside[a][b] = beside[b][a] = [n, n * s]
-        heap.append((s, a, b, n))
-    heapq.heapify(heap)
-    late = []
-    while heap or late:
-        if not heap:
-            heap, late = [e for e in late if min(size[e[1]], size[e[2]]) < least_px], []
-            heapq.heapify(heap)
-            limit = 0.0 if limit < 0.0 else np.inf
-            continue
-        s, a, b, n = heapq.heappop(heap)
-        if b not in beside[a] or beside[a][b][0] != n:
-            continue  # one of the two has changed since
-        if s > limit or limit == 0.0 and min(size[a], size[b]) >= least_px:
-            late.append((s, a, b, n)) if limit < 0 else None
-            continue
-        if len(beside[a]) < len(beside[b]):
-            a, b = b, a
-        parent[b] = a
-        size[a] += size[b]
-        del beside[a][b], beside[b][a]
-        for c, (length, total) in beside[b].items():
-            del beside[c][b]
-            old = beside[a].get(c, (0, 0.0))
-            edge = [old[0] + length, old[1] + total]
-            beside[a][c] = beside[c][a] = edge
-            heapq.heappush(heap, (edge[1] / edge[0], a, c, edge[0]))
-        beside[b] = {}
-    while (parent != parent[parent]).any():
-        parent = parent[parent]
-    return np.unique(parent, return_inverse=True)[1].astype(np.int32)
+    graph = _RegionGraph(edges, strength, pixels)
+    graph.join_all(limit, np.inf)
+    graph.join_all(max(limit, 0.0), least_px)
+    return np.unique(graph.roots(), return_inverse=True)[1].astype(np.int32)
+
+
+class _RegionGraph:
+    """Regions that grow by joining neighbours."""
+
+    def __init__(self, edges: Boundaries, strength: Float32[np.ndarray, " E"], pixels: Int32[np.ndarray, " S"]) -> None:
+        self._parent = np.arange(len(pixels))
+        self._pixels = pixels.tolist()
+        self._joins = [0] * len(self._pixels)  # made by each region: outdates its entries in the queue
+        # neighbour -> (length, length * strength) of the common boundary
+        self._beside: list[dict[int, tuple[float, float]]] = [{} for _ in self._pixels]
+        rows = zip(edges.first.tolist(), edges.second.tolist(), edges.length_px.tolist(), strength.tolist(), strict=True)
+        for a, b, length, s in rows:
+            self._beside[a][b] = self._beside[b][a] = (length, length * s)
+
+    def roots(self) -> Int[np.ndarray, " S"]:
+        """The patch that stands for the region of each patch."""
+        while (self._parent != self._parent[self._parent]).any():
+            self._parent = self._parent[self._parent]
+        return self._parent
+
+    def join_all(self, limit: float, below_px: float) -> None:
+        """Join across the weakest boundary until none below `limit` touches a region of fewer than `below_px`."""
+        queue = [self._entry(a, b) for a, others in enumerate(self._beside) for b in others if a < b]
+        heapq.heapify(queue)
+        while queue:
+            s, a, b, *joins = heapq.heappop(queue)
+            if s >= limit:
+                return
+            if joins == [self._joins[a], self._joins[b]] and min(self._pixels[a], self._pixels[b]) < below_px:
+                self._join(a, b)
+                for other in self._beside[a]:
+                    heapq.heappush(queue, self._entry(a, other))
+
+    def _entry(self, a: int, b: int) -> tuple[float, int, int, int, int]:
+        """Mean strength of the boundary; more where the regions touch only at a corner, as separate objects do."""
+        length, total = self._beside[a][b]
+        contact = length / (FULL_CONTACT * min(self._pixels[a], self._pixels[b]) ** 0.5)
+        return total / length + LOOSE * max(0.0, 1 - contact), a, b, self._joins[a], self._joins[b]
+
+    def _join(self, a: int, b: int) -> None:
+        """Make b part of a."""
+        self._parent[b] = a
+        self._pixels[a] += self._pixels[b]
+        self._joins[a] += 1
+        self._joins[b] = -1
+        for other, (length, total) in self._beside[b].items():
+            del self._beside[other][b]
+            if other != a:
+                old_length, old_total = self._beside[a].get(other, (0.0, 0.0))
+                joined = (old_length + length, old_total + total)
+                self._beside[a][other] = self._beside[other][a] = joined
+        self._beside[b] = {}
