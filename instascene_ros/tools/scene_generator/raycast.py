@@ -51,6 +51,10 @@ class RayCaster:
         """Whether anything lies on the ray before `far` lengths of its direction."""
         return self._scene.test_occlusions(self._rays(origins_m, directions), tfar=float(far)).numpy()
 
+    def distance_m(self, points_m: Float[np.ndarray, "P 3"]) -> Float32[np.ndarray, " P"]:
+        """Distance of points to the nearest surface."""
+        return self._scene.compute_distance(self._tensor(np.ascontiguousarray(points_m, np.float32))).numpy()
+
     def _rays(self, origins_m: Float[np.ndarray, "*origin 3"], directions: Float[np.ndarray, "P 3"]) -> object:
         origins = np.broadcast_to(origins_m, directions.shape)
         return self._tensor(np.concatenate([origins, directions], axis=1).astype(np.float32))

@@ -67,7 +67,8 @@ def _dropout(
 ) -> Bool[np.ndarray, "H W"]:
     """Holes: in blobs along edges, on surfaces seen at a grazing angle, and a few anywhere."""
     blobs = _correlated(view.depth_m.shape, max(1.5 * scale, 0.8), rng)
-    at_edge = edge & (blobs > np.quantile(blobs, 1 - EDGE_DROPOUT))
+    # The band of edge pixels is as many pixels wide in a small image, where each stands for more of the sensor's.
+    at_edge = edge & (blobs > np.quantile(blobs, 1 - EDGE_DROPOUT * min(1.0, np.sqrt(scale))))
     grazing = rng.random(view.depth_m.shape) > np.clip(view.facing / GRAZING_COS, 0, 1)
     specks = rng.random(view.depth_m.shape) < BLIND_DROPOUT
     return at_edge | grazing | specks | (view.depth_m <= 0)

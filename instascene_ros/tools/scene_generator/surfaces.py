@@ -25,6 +25,7 @@ class Model:
     shape: Shape
     texture: Texture
     gloss: float = 0.15  # strength of the highlight
+    upright: float = 1.0  # how often it is put down standing
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _sheet(
     corner_m: Float64[np.ndarray, "3"],
     across_m: Float64[np.ndarray, "3"],
     up_m: Float64[np.ndarray, "3"],
-    pieces: int = 24,
+    pieces: int = 48,
 ) -> Mesh:
     """A flat grid that faces across x up."""
     s = np.linspace(0, 1, pieces + 1)
