@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from instascene_ros.core.config import knob
 
+MAX_WAITING = 8  # requests that may wait or run at once; each holds a thread of the executor
+
 
 @dataclass(frozen=True)
 class CompletionNodeConfig:
@@ -14,6 +16,5 @@ class CompletionNodeConfig:
     observe_timeout_s: float = knob(30.0, "How long the scene node may take to answer, s.", 0.1, 3600.0)
     default_timeout_s: float = knob(120.0, "How long a request waits that gives no time of its own, s.", 0.1, 86400.0)
     result_timeout_s: int = knob(60, "How long the action keeps a result that nobody fetched, s.", 1, 86400)
-    max_waiting: int = knob(8, "Requests that may wait or run at once; more are refused.", 1, 64)
     cache_size: int = knob(64, "Completed objects remembered.", 1, 100_000)
     max_marker_faces: int = knob(5000, "Triangles of one object in completed_objects/markers at most.", 100, 1_000_000)

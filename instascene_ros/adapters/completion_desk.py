@@ -7,7 +7,7 @@ from threading import BoundedSemaphore, Lock
 
 from instascene_ros.action import CompleteObject as CompleteObjectAction
 from instascene_ros.adapters.completer import Completer, Completion
-from instascene_ros.adapters.completion_config import CompletionNodeConfig
+from instascene_ros.adapters.completion_config import MAX_WAITING, CompletionNodeConfig
 from instascene_ros.adapters.completion_request import CompletionRequest
 from instascene_ros.adapters.error_codes import Codes, RequestTimeoutError, code_of
 from instascene_ros.adapters.job_queue import Job, JobQueue, Progress, wait_for
@@ -36,8 +36,8 @@ class CompletionDesk:
     ) -> None:
         self._config, self._completer, self._on_completed = config, completer, on_completed
         self._make_prior, self._priors, self._priors_lock = make_prior, dict[str, Prior](), Lock()
-        self._slots = BoundedSemaphore(config.max_waiting)
-        self._queue: JobQueue[Completion] = JobQueue(config.max_waiting)
+        self._slots = BoundedSemaphore(MAX_WAITING)
+        self._queue: JobQueue[Completion] = JobQueue(MAX_WAITING)
 
     def close(self) -> None:
         """End the work; whoever waits is told CANCELED."""
@@ -109,4 +109,4 @@ class CompletionDesk:
         return completion
 
     def _busy(self) -> InstasceneError:
-        return InstasceneError(f"{self._config.max_waiting} requests wait already (parameter max_waiting): ask again later")
+        return InstasceneError(f"{MAX_WAITING} requests wait already: ask again later")

@@ -1,5 +1,6 @@
 """Node `completion`: completes one object of the scene node's map, as a service or as an action."""
 
+import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -10,7 +11,7 @@ from rclpy.node import Node
 
 from instascene_ros.action import CompleteObject as CompleteObjectAction
 from instascene_ros.adapters.completer import Completer
-from instascene_ros.adapters.completion_config import CompletionNodeConfig
+from instascene_ros.adapters.completion_config import MAX_WAITING, CompletionNodeConfig
 from instascene_ros.adapters.completion_desk import CompletionDesk
 from instascene_ros.adapters.completion_outputs import CompletionOutputs
 from instascene_ros.adapters.error_codes import Codes
@@ -18,8 +19,8 @@ from instascene_ros.adapters.job_queue import Progress
 from instascene_ros.adapters.logs import forward_logging
 from instascene_ros.adapters.parameters import declare
 from instascene_ros.adapters.qos import latched_qos
-from instascene_ros.adapters.runner import run_node
 from instascene_ros.adapters.scene_client import SceneClient
+from instascene_ros.adapters.spinning import run
 from instascene_ros.adapters.stamps import duration_of_s, s_of_duration
 from instascene_ros.core.config import CompletionConfig, Config
 from instascene_ros.core.protocols import Prior
@@ -27,17 +28,20 @@ from instascene_ros.models import make_prior
 from instascene_ros.msg import InstanceArray
 from instascene_ros.srv import CompleteObject
 
+# One for every request that waits, and some for cancels, refusals and the scene node's answers.
+NUM_THREADS = MAX_WAITING + 4
+
 
 class CompletionNode(Node):
     """Wiring; `make_prior` (name, config) builds the methods that requests name."""
+
+    crash: BaseException | None = None
 
     def __init__(self, make_prior: Callable[[str, Config], Prior] = make_prior) -> None:
         super().__init__("completion")
         forward_logging(self.get_logger())
         config = declare(self, CompletionNodeConfig)
         method_config = declare(self, CompletionConfig, "completion.")
-        # One executor thread for every request that waits, and some to answer cancels, refusals and the scene node.
-        self.num_threads = config.max_waiting + 4
         requests, news = ReentrantCallbackGroup(), MutuallyExclusiveCallbackGroup()
         outputs = CompletionOutputs(self, config.max_marker_faces)
         scene = SceneClient(self, requests, config.observe_timeout_s)
@@ -82,8 +86,8 @@ class CompletionNode(Node):
 
 
 def main() -> None:
-    """Run the node until it is told to stop."""
-    run_node(CompletionNode)
+    """Run the node until Ctrl-C."""
+    sys.exit(run(CompletionNode, NUM_THREADS))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,129 @@
+"""Launch files and the RViz configuration say what the contract says."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+ROBOT, DEMO = ROOT / "launch" / "instascene.launch.py", ROOT / "launch" / "demo.launch.py"
+RVIZ = ROOT / "config" / "instascene.rviz"
+
+LATCHED, LIVE = ("Reliable", "Transient Local"), ("Reliable", "Volatile")
+SHOWN = {  # topic: (reliability, durability), as the nodes publish it
+    "map/points": LATCHED,
+    "instances/points": LATCHED,
+    "instances/markers": LATCHED,
+    "completed_objects/points": LATCHED,
+    "completed_objects/markers": LATCHED,
+    "debug/render": LIVE,
+}
+ROBOT_ARGUMENTS = {
+    "namespace", "use_sim_time", "params_file", "log_level", "cameras", "map_frame", "pose_source", "device",
+    "segmenter", "completion", "rviz", "rviz_config",
+}  # fmt: skip
+
+
+def declarations(path: Path) -> list[ast.Call]:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
+
+
+def names(path: Path) -> set[str]:
+    return {call.args[0].value for call in declarations(path)}
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
+    assert declarations(path)
+    for call in declarations(path):
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        assert "default_value" in given, call.args[0].value
+        description = given["description"].value
+        assert description.endswith("."), description
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_configuration_that_is_read_is_declared(path: Path) -> None:
+    """A name that nobody declares would be missing from --show-args."""
+    source = ast.parse(path.read_text())
+    reads = {"LaunchConfiguration", "argument"}
+    read = {
+        arg.value
+        for call in ast.walk(source) if isinstance(call, ast.Call) and getattr(call.func, "id", "") in reads
+        for arg in call.args if isinstance(arg, ast.Constant)
+    }  # fmt: skip
+    assert read <= names(ROBOT) | names(path)
+
+
+def test_the_robot_has_the_arguments_of_the_contract() -> None:
+    assert names(ROBOT) == ROBOT_ARGUMENTS
+
+
+def displays() -> dict[str, dict]:
+    shown = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]["Displays"]
+    return {display["Topic"]["Value"]: display for display in shown if "Topic" in display}
+
+
+def test_rviz_shows_the_topics_of_the_nodes_with_their_durability() -> None:
+    topics = {name: display["Topic"] for name, display in displays().items()}
+    assert {name: (t["Reliability Policy"], t["Durability Policy"]) for name, t in topics.items()} == SHOWN
+
+
+def test_rviz_looks_from_the_default_map_frame() -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from instascene_ros.adapters.node_config import SceneNodeConfig
+
+    options = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]["Global Options"]
+    assert options["Fixed Frame"] == SceneNodeConfig().map_frame
+
+
+@pytest.fixture
+def with_launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The launch files find the package's share folder in the source tree."""
+    reason = "launch_ros comes with a robot's apt install, not from PyPI"
+    pytest.importorskip("launch_ros", reason=reason)
+    import ament_index_python.packages as packages
+
+    monkeypatch.setattr(packages, "get_package_share_directory", lambda _: str(ROOT))
+
+
+def described(path: Path, **arguments: str) -> tuple[list, dict[str, str]]:
+    """The nodes that the file starts with those arguments, and its arguments with their descriptions."""
+    from launch import LaunchContext
+    from launch_ros.actions import Node
+
+    spec = importlib.util.spec_from_file_location(path.name.replace(".", "_"), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    description, context = module.generate_launch_description(), LaunchContext()
+    context.launch_configurations.update(arguments)
+    told = {argument.name: argument.description for argument in description.get_launch_arguments()}
+    waiting, started = list(description.entities), []
+    while waiting:
+        action = waiting.pop(0)
+        if isinstance(action, Node):
+            started.append(action)
+            action._perform_substitutions(context)
+        else:
+            waiting = (action.visit(context) or []) + waiting
+    return started, told
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_the_robot_starts_scene_and_completion_in_its_namespace() -> None:
+    nodes, _ = described(ROBOT)
+    assert [node.node_name for node in nodes] == ["/instascene/scene", "/instascene/completion"]
+    nodes, _ = described(ROBOT, namespace="left_arm", completion="false", map_frame="base_link", cameras="wrist,head")
+    assert [node.node_name for node in nodes] == ["/left_arm/scene"]
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_the_demo_adds_the_player_and_explains_all_arguments() -> None:
+    nodes, told = described(DEMO, rviz="false")
+    assert {node.node_name for node in nodes} == {f"/instascene/{name}" for name in ("player", "scene", "completion")}
+    assert set(told) == ROBOT_ARGUMENTS | {"scene", "masks", "rate", "loop"}
+    assert all(told.values())
