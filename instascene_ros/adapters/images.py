@@ -125,3 +125,16 @@ def encode(pixels: Pixels, encoding: str, header: Header) -> Image:
     message.step = width * channels * dtype.itemsize
     message.data = np.ascontiguousarray(pixels).astype(dtype.newbyteorder("<"), copy=False).tobytes()
     return message
+
+
+def encode_depth(depth_m: Float32[np.ndarray, "H W"], encoding: str, header: Header) -> Image:
+    """Depth as 16UC1 (mm, 0 where it does not fit) or 32FC1 (m)."""
+    if encoding == "32FC1":
+        return encode(depth_m, encoding, header)
+    stored = np.round(depth_m * DEPTH[encoding])
+    return encode(np.where(stored <= 65535, stored, 0).astype(np.uint16), encoding, header)
+
+
+def encode_labels(labels: Int32[np.ndarray, "H W"], header: Header) -> Image:
+    """Labels as 16UC1."""
+    return encode(labels.astype(np.uint16), "16UC1", header)

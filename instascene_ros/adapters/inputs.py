@@ -40,7 +40,7 @@ class InputMonitor:
         if self.qos_problem and self.silent_s > SILENT_AFTER_S:
             return self.qos_problem
         if publishers == 0 and self.silent_s > SILENT_AFTER_S:
-            return "no publisher: is the driver running, and are the topic and namespace right?"
+            return "no publisher (is the driver running? are topic and namespace right?)"
         if self.received == 0:
             return "publisher found, nothing received yet"
         if self.silent_s > SILENT_AFTER_S:

@@ -49,6 +49,7 @@ class CameraIntake:
         self._last_position_m: Float64[np.ndarray, " 3"] | None = None
         self.received = 0
         self.dropped_no_pose = 0
+        self.last_no_pose = ""  # why
         self.dropped_no_info = 0
         self.pose_jumps = 0
 
@@ -86,6 +87,7 @@ class CameraIntake:
             return True
         if lookup.final or now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting:
             self.dropped_no_pose += 1
+            self.last_no_pose = lookup.reason
             self._hooks.warn(f"{self.camera} pose", f"{self.camera}: image without a pose dropped: {lookup.reason}")
             return True
         return False

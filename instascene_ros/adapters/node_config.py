@@ -3,16 +3,22 @@
 from dataclasses import dataclass, field
 
 from instascene_ros.core.config import knob
+from instascene_ros.core.errors import InstasceneError
 
 POSE_SOURCES = ("pose", "odom", "tf")
 MASK_SOURCES = ("auto", "topic", "segmenter")
+INPUT_PROFILES = ("SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT")
 ON_POSE_JUMP = ("warn", "pause", "reset")
 STAMPS = ("now", "sim")
 
 
+class InvalidParameterError(InstasceneError, ValueError):
+    """A node parameter whose value cannot be used."""
+
+
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"parameter {name} is {value!r}; expected one of {', '.join(choices)}")
+        raise InvalidParameterError(f"parameter {name} is {value!r}; expected one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,12 @@ class SceneNodeConfig:
     def __post_init__(self) -> None:
         _check_choice("pose_source", self.pose_source, POSE_SOURCES)
         _check_choice("masks", self.masks, MASK_SOURCES)
+        _check_choice("input_qos", self.input_qos, INPUT_PROFILES)
         if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
-            raise ValueError(f"parameter cameras is {list(self.cameras)}; expected different, non-empty names")
+            raise InvalidParameterError(f"parameter cameras is {list(self.cameras)}; expected different, non-empty names")
         wanted = 7 * len(self.cameras)
         if self.pose_source == "odom" and len(self.poses.camera_extrinsics) != wanted:
-            raise ValueError(
+            raise InvalidParameterError(
                 f"parameter poses.camera_extrinsics has {len(self.poses.camera_extrinsics)} numbers; "
                 f"expected {wanted}: x y z qw qx qy qz for each of {list(self.cameras)}"
             )

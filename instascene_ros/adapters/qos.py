@@ -2,17 +2,9 @@
 
 from rclpy.qos import DurabilityPolicy, QoSPresetProfiles, QoSProfile, ReliabilityPolicy
 
-INPUT_PROFILES = ("SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT")
-
 
 def input_qos(name: str) -> QoSProfile:
-    """Profile of a subscription. SENSOR_DATA (best effort) hears every publisher.
-
-    Raises:
-        ValueError: not one of INPUT_PROFILES.
-    """
-    if name not in INPUT_PROFILES:
-        raise ValueError(f"input_qos is {name!r}; expected one of {', '.join(INPUT_PROFILES)}")
+    """Profile of a subscription, one of node_config.INPUT_PROFILES. SENSOR_DATA (best effort) hears every publisher."""
     return QoSPresetProfiles[name].value
 
 

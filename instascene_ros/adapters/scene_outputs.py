@@ -1,58 +1,39 @@
 """What the scene node publishes of its map. Used by the scene thread only, so every message is one moment's."""
 
-import time
-from collections.abc import Callable
-
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from instascene_ros.adapters.debug_images import DebugImages
 from instascene_ros.adapters.instance_messages import instance_array
 from instascene_ros.adapters.markers import instance_markers
 from instascene_ros.adapters.node_config import PublishConfig
 from instascene_ros.adapters.objects import surfel_cloud
 from instascene_ros.adapters.qos import latched_qos
+from instascene_ros.adapters.rate_gate import RateGate
 from instascene_ros.adapters.scene_clouds import instances_cloud, map_cloud
 from instascene_ros.adapters.scenes import Scene
 from instascene_ros.adapters.stamps import stamp_of_ns
-from instascene_ros.msg import InstanceArray
-
-
-class RateGate:
-    """Says when something may be published again: at most `rate_hz` times a second, never at 0."""
-
-    def __init__(self, rate_hz: float, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._period_s = 1 / rate_hz if rate_hz > 0 else float("inf")
-        self._off, self._clock_s = rate_hz <= 0, clock_s
-        self._last_s = float("-inf")
-        self._owed = False
-
-    def owe(self) -> None:
-        """There is something new."""
-        self._owed = not self._off
-
-    def take(self) -> bool:
-        """True when something is owed and enough time has passed; then it counts as published."""
-        now_s = self._clock_s()
-        if not self._owed or now_s - self._last_s < self._period_s:
-            return False
-        self._last_s, self._owed = now_s, False
-        return True
+from instascene_ros.msg import CompletedObject, InstanceArray
 
 
 class SceneOutputs:
     """Latched snapshots of the scene, rate-limited; `flush` publishes what a rate held back."""
 
-    def __init__(self, node: Node, config: PublishConfig, map_frame: str, completed: dict[tuple[str, int], int]) -> None:
+    def __init__(
+        self, node: Node, config: PublishConfig, map_frame: str, completed: dict[tuple[str, int], CompletedObject]
+    ) -> None:
         self._config, self._map_frame, self._completed = config, map_frame, completed
         self._instances = node.create_publisher(InstanceArray, "instances", latched_qos())
         self._points = node.create_publisher(PointCloud2, "instances/points", latched_qos())
         self._markers = node.create_publisher(MarkerArray, "instances/markers", latched_qos())
         self._map_points = node.create_publisher(PointCloud2, "map/points", latched_qos())
         self._map_gaussians = node.create_publisher(PointCloud2, "map/gaussians", latched_qos())
+        self._debug = DebugImages(node)
         self._instances_gate = RateGate(config.instances_rate_hz)
         self._points_gate, self._map_gate = RateGate(config.points_rate_hz), RateGate(config.map_rate_hz)
+        self._debug_gate = RateGate(config.debug_rate_hz)
         self._sequence, self._map_id = 0, ""
         self._published_ids: set[int] = set()
         self._marked_ids: set[int] = set()
@@ -66,7 +47,7 @@ class SceneOutputs:
     def update(self, scene: Scene, stamp_ns: int) -> None:
         """The scene has changed by the image of that stamp."""
         self.stamp_ns = stamp_ns
-        for gate in (self._instances_gate, self._points_gate, self._map_gate):
+        for gate in (self._instances_gate, self._points_gate, self._map_gate, self._debug_gate):
             gate.owe()
         self.flush(scene)
 
@@ -80,10 +61,12 @@ class SceneOutputs:
             self._map_points.publish(map_cloud(scene.gaussians, self.header, self._config.max_map_points))
             if self._map_gaussians.get_subscription_count() > 0:
                 self._map_gaussians.publish(surfel_cloud(scene.gaussians, self.header))
+        if self._debug_gate.take():
+            self._debug.publish(scene)
 
     def array(self, scene: Scene) -> InstanceArray:
         """The list as it stands, numbered like the last one published."""
-        completed = {i: revision for (map_id, i), revision in self._completed.items() if map_id == scene.map_id}
+        completed = {i: done.instance_revision for (map_id, i), done in self._completed.items() if map_id == scene.map_id}
         array = instance_array(scene.instances, scene.map_id, self.header, completed)
         array.sequence = self._sequence
         return array

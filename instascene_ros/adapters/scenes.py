@@ -13,6 +13,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.pipeline import SceneUpdate
+from instascene_ros.core.rendering.contract import Rasterizer
 
 
 class Scene(Protocol):
@@ -26,6 +27,9 @@ class Scene(Protocol):
 
     @property
     def instances(self) -> Instances: ...
+
+    @property
+    def rasterizer(self) -> Rasterizer: ...
 
     @property
     def keyframes(self) -> Sequence[Frame]: ...

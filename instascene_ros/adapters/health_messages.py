@@ -1,0 +1,68 @@
+"""SceneHealth -> MapStatus and DiagnosticArray."""
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+from instascene_ros.adapters.counters import gpu_mb, resident_mb
+from instascene_ros.adapters.health import SceneHealth, Tally
+from instascene_ros.msg import MapStatus
+
+
+def map_state(paused: bool, recent: Tally, waiting_for: str) -> int:
+    """Integrating, waiting, paused, or getting only frames that cannot be used."""
+    if paused:
+        return MapStatus.STATE_PAUSED
+    if recent.integrated or not waiting_for:
+        return MapStatus.STATE_MAPPING
+    return MapStatus.STATE_ERROR if recent.invalid else MapStatus.STATE_WAITING
+
+
+def status_message(health: SceneHealth, header: Header, paused: bool, recent: Tally) -> MapStatus:
+    """`recent` is what happened since the last status."""
+    total, counters, waiting_for = health.tally(), health.counters, health.waiting_for(recent)
+    return MapStatus(
+        header=header, map_id=counters.map_id, state=map_state(paused, recent, waiting_for),
+        message="paused: call the service pause with data: false to go on" if paused else waiting_for,
+        frames_received=total.received, frames_integrated=total.integrated, dropped_busy=total.busy,
+        dropped_no_pose=total.no_pose, dropped_stale=total.stale, dropped_invalid=total.invalid,
+        num_gaussians=counters.num_gaussians, num_instances=counters.num_instances,
+        integration_hz=counters.integration_hz, latency_s=counters.latency_s,
+        memory_mb=resident_mb(), gpu_memory_mb=gpu_mb(),
+    )  # fmt: skip
+
+
+def diagnostics_message(health: SceneHealth, node_name: str, status: MapStatus, header: Header) -> DiagnosticArray:
+    """One status for each input and one for the mapping."""
+    statuses = [_mapping(health, node_name, status)]
+    for monitor in health.monitors:
+        problem = health.problem_of(monitor)
+        level = DiagnosticStatus.ERROR if monitor.qos_problem else DiagnosticStatus.WARN
+        statuses.append(
+            DiagnosticStatus(
+                level=level if problem and monitor.required else DiagnosticStatus.OK,
+                name=f"{node_name}: {monitor.topic}",
+                message=problem or "ok",
+                values=_values(received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}", last_stamp_ns=monitor.last_stamp_ns),
+            )
+        )
+    return DiagnosticArray(header=header, status=statuses)
+
+
+def _mapping(health: SceneHealth, node_name: str, status: MapStatus) -> DiagnosticStatus:
+    levels = {MapStatus.STATE_ERROR: DiagnosticStatus.ERROR, MapStatus.STATE_WAITING: DiagnosticStatus.WARN}
+    stages = {f"stage_{stage}_ms": f"{ms:.1f}" for stage, ms in health.counters.stage_ms.items()}
+    intakes = health.intakes
+    return DiagnosticStatus(
+        level=levels.get(status.state, DiagnosticStatus.OK),
+        name=f"{node_name}: mapping",
+        message=status.message or "ok",
+        values=_values(
+            **vars(health.tally()), bad_poses=health.bad_poses, sync_misses=health.misses() or "none",
+            pose_jumps=sum(i.pose_jumps for i in intakes), time_jumps=sum(i.sync.time_jumps for i in intakes),
+            duplicates=sum(i.sync.duplicates for i in intakes), last_invalid=health.counters.last_invalid or "none", **stages,
+        ),
+    )  # fmt: skip
+
+
+def _values(**values: object) -> list[KeyValue]:
+    return [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -1,0 +1,130 @@
+"""The scene node's subscriptions: every message is noted, stored, and handed on once its instant is complete."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from instascene_ros.adapters.frames import FrameMessages
+from instascene_ros.adapters.inputs import InputMonitor
+from instascene_ros.adapters.intake import COLOR, DEPTH, IGNORE, INFO, MASKS, CameraIntake, IntakeHooks
+from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.adapters.poses import PoseBuffer, PoseSource, TopicPoses
+from instascene_ros.adapters.qos import input_qos
+from instascene_ros.adapters.stamps import ns_of_s, ns_of_stamp
+from instascene_ros.adapters.transforms import matrix_of
+from instascene_ros.core.errors import InvalidFrameError
+
+Warn = Callable[[str, str], None]
+
+
+class SceneInputs:
+    """Inputs of all cameras. Everything here runs in the executor's default callback group, one call at a time."""
+
+    def __init__(
+        self, node: Node, config: SceneNodeConfig,
+        deliver: Callable[[FrameMessages], None], jumped: Callable[[str, float], None], warn: Warn,
+    ) -> None:  # fmt: skip
+        self._node, self._config, self._warn = node, config, warn
+        self.monitors: list[InputMonitor] = []
+        self._topics: dict[str, InputMonitor] = {}
+        self.bad_poses = 0
+        hooks = IntakeHooks(deliver, jumped, warn, self._optional_streams)
+        sources = self._pose_sources()
+        self.intakes = [CameraIntake(camera, config, sources[camera], hooks) for camera in config.cameras]
+        for intake in self.intakes:
+            self._subscribe_camera(intake)
+
+    def publishers(self, topic: str) -> int:
+        """How many publishers the graph knows; `topic` as resolved, with remappings applied."""
+        return self._node.count_publishers(topic)
+
+    def pump(self) -> None:
+        """Let waits run out even when nothing arrives."""
+        for intake in self.intakes:
+            intake.pump()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        for intake in self.intakes:
+            intake.clear()
+
+    def _subscribe_camera(self, intake: CameraIntake) -> None:
+        streams: dict[str, type] = {COLOR: Image, DEPTH: Image, INFO: CameraInfo, IGNORE: Image}
+        if self._config.masks != "segmenter":
+            streams[MASKS] = Image
+        for stream, kind in streams.items():
+            required = stream in (COLOR, DEPTH, INFO) or (stream == MASKS and self._config.masks == "topic")
+            self._subscribe(kind, f"{intake.camera}/{stream}", required, lambda m, s=stream: intake.add(s, m))
+
+    def _subscribe(self, kind: type, name: str, required: bool, store: Callable[[Any], None]) -> None:
+        monitor = InputMonitor(self._node.resolve_topic_name(name), required)
+        self.monitors.append(monitor)
+        self._topics[name] = monitor
+
+        def received(message: Any) -> None:
+            monitor.note(ns_of_stamp(message.header.stamp))
+            store(message)
+
+        self._node.create_subscription(
+            kind, name, received, input_qos(self._config.input_qos),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: self._note_qos(monitor, event)),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )  # fmt: skip
+
+    def _note_qos(self, monitor: InputMonitor, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        monitor.qos_problem = (
+            f"publisher found, but its {policy} does not fit input_qos {self._config.input_qos}: "
+            "set input_qos: SENSOR_DATA, which hears every publisher"
+        )
+        self._node.get_logger().error(f"{monitor.topic}: {monitor.qos_problem}")
+
+    def _optional_streams(self, camera: str) -> Sequence[str]:
+        """Streams that a frame waits for now: masks where they are asked for or published, ignore where published."""
+        masks, ignore = self._topics.get(f"{camera}/{MASKS}"), self._topics[f"{camera}/{IGNORE}"]
+        wanted = [MASKS] if masks and (self._config.masks == "topic" or self.publishers(masks.topic)) else []
+        return [*wanted, IGNORE] if self.publishers(ignore.topic) else wanted
+
+    def _pose_sources(self) -> dict[str, PoseSource]:
+        config = self._config
+        if config.pose_source == "tf":
+            from instascene_ros.adapters.tf_poses import TfPoses
+
+            source = TfPoses(self._node, config.map_frame)
+            return {camera: source for camera in config.cameras}
+        return self._odom_sources() if config.pose_source == "odom" else self._topic_sources()
+
+    def _topic_sources(self) -> dict[str, PoseSource]:
+        sources = {camera: TopicPoses(self._config.map_frame, self._buffer()) for camera in self._config.cameras}
+        for camera, source in sources.items():
+            self._subscribe(PoseStamped, f"{camera}/pose", True, lambda m, s=source: self._add_pose(s, m))
+        return sources
+
+    def _odom_sources(self) -> dict[str, PoseSource]:
+        buffer, sources = self._buffer(), {}
+        numbers = np.reshape(self._config.poses.camera_extrinsics, (-1, 7))
+        for camera, row in zip(self._config.cameras, numbers, strict=True):
+            T_base_camera = matrix_of(row[:3], row[[4, 5, 6, 3]])
+            sources[camera] = TopicPoses(self._config.map_frame, buffer, T_base_camera)
+        any_source = next(iter(sources.values()))  # they share the buffer
+        self._subscribe(Odometry, "odom", True, lambda m: self._add_pose(any_source, m))
+        return sources
+
+    def _buffer(self) -> PoseBuffer:
+        return PoseBuffer(ns_of_s(self._config.poses.max_gap_s), ns_of_s(self._config.sync.jump_back_s))
+
+    def _add_pose(self, source: TopicPoses, message: PoseStamped | Odometry) -> None:
+        try:
+            source.add(message)
+        except InvalidFrameError as error:
+            self.bad_poses += 1
+            self._warn("bad pose", f"pose dropped: {error}")
+        self.pump()

@@ -1,0 +1,83 @@
+"""A scene node whose map is one Gaussian a frame and one instance a mask label: quick, and its answers are known.
+
+Run as `python -m fake_scene`. Frame k puts Gaussian k at the camera's position; every label seen so far is an instance.
+"""
+
+import time
+import uuid
+
+import numpy as np
+import torch
+
+from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.core.config import Config
+from instascene_ros.core.errors import TooFewPointsError, UnknownInstanceError
+from instascene_ros.core.frame import Frame
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.instances import Instances, InstanceState
+from instascene_ros.core.objects import ObjectObservation, ObjectView
+from instascene_ros.core.pipeline import SceneUpdate
+from instascene_ros.nodes.scene import main
+
+SLOW_BLUE, CRASH_BLUE = 77, 78  # a first pixel of this blue makes the frame take 2 s, or fail as a bug would
+
+
+class FakeScene:
+    rasterizer = None
+
+    def __init__(self, config: Config, node_config: SceneNodeConfig) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.map_id, self.gaussians = str(uuid.uuid4()), GaussianMap.empty()
+        self.instances, self.keyframes, self._labels = Instances.empty(), [], np.zeros(0, np.int32)
+
+    def process(self, frame: Frame) -> SceneUpdate:
+        if frame.rgb[0, 0, 2] == SLOW_BLUE:
+            time.sleep(2)
+        if frame.rgb[0, 0, 2] == CRASH_BLUE:
+            raise ZeroDivisionError("a bug")
+        position_m = torch.from_numpy(frame.T_world_camera[None, :3, 3].astype(np.float32))
+        quats, scales_m = torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 2), 0.01)
+        color = torch.from_numpy(frame.rgb[0, :1].astype(np.float32) / 255)
+        self.gaussians.append(GaussianMap.from_surfels(position_m, quats, scales_m, torch.full((1,), 0.9), color))
+        label = int(frame.masks.labels.max(initial=0)) if frame.masks else 0
+        self._labels = np.append(self._labels, np.int32(label))
+        self.keyframes.append(frame)
+        self.instances = self._instances(frame.stamp_ns)
+        return SceneUpdate(frame.stamp_ns, self.instances, (), (), len(self.gaussians), True, {"fake": 0.1})
+
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation:
+        if instance_id not in self.instances.ids:
+            raise UnknownInstanceError(f"there is no instance {instance_id}")
+        mine = torch.from_numpy(self._labels == instance_id)
+        if mine.sum() < 2:
+            raise TooFewPointsError(f"instance {instance_id} has one point")
+        frame = self.keyframes[-1]
+        mask = np.where(frame.masks.labels == instance_id, 255, 0).astype(np.uint8)
+        views = (ObjectView(frame.camera, frame.rgb, frame.depth_m, mask, frame.T_world_camera),)
+        return ObjectObservation(
+            self.map_id, instance_id, 1, self.gaussians.select(mine), self.gaussians.select(~mine), views, np.array([0, 0, 1.0])
+        )
+
+    def _instances(self, stamp_ns: int) -> Instances:
+        ids = np.unique(self._labels[self._labels > 0]).astype(np.int32)
+        k = len(ids)
+        ones, f3 = np.ones(k, np.int32), np.zeros((k, 3), np.float32)
+        centers_m = np.array(
+            [self.gaussians.means_m[torch.from_numpy(self._labels == i)].mean(0).numpy() for i in ids], np.float32
+        ).reshape(k, 3)
+        quats = np.tile(np.array([1, 0, 0, 0], np.float32), (k, 1))
+        counts = np.array([(self._labels == i).sum() for i in ids], np.int32)
+        stamps = np.full(k, stamp_ns, np.int64)
+        return Instances(
+            ids, ones, ones * int(InstanceState.CONFIRMED), np.full(k, 0.5, np.float32), centers_m, quats, f3 + np.float32(0.1),
+            centers_m, counts, ones, stamps, stamps, np.full(k, 0.25, np.float32), ((),) * k,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(FakeScene)
