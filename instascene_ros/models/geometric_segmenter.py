@@ -11,10 +11,11 @@ from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
 from instascene_ros.models.region_graph import Boundaries, boundaries_of, cut_strength, merged
 from instascene_ros.models.superpixels import lab_of_rgb, superpixels_of
-from instascene_ros.models.support_planes import find_planes, support_pixels, support_planes, up_direction
+from instascene_ros.models.support_planes import find_planes, plane_heights, support_planes, thing_pixels, up_direction
 from instascene_ros.models.surface import depth_noise_m, surface_of_depth
 
 REFERENCE_WIDTH_PX = 320  # pixel sizes in the configuration are meant at this width
+RIM_SHARE = 0.7  # of the distance at which a pixel clearly leaves a plane
 
 
 class GeometricSegmenter:
@@ -33,17 +34,21 @@ class GeometricSegmenter:
         surface = surface_of_depth(depth_m, sigma_m, frame.camera, round(config.normal_radius_px * scale))
         planes = find_planes(surface, frame.camera, config)
         carriers = support_planes(planes, up_direction(planes, frame.T_world_camera[:3, :3]), config)
-        support = support_pixels(surface, carriers, config)
+        heights = plane_heights(surface, carriers, config.support_sigmas)
+        # Things keep their lower rim: what barely rises is a candidate too, and judged once it is a region.
+        support = surface.known & (np.abs(heights) < RIM_SHARE * config.support_sigmas)
         lab = lab_of_rgb(frame.rgb)
         patches = superpixels_of(surface, lab, surface.known & ~support, max(2, round(config.patch_px * scale)))
         edges = boundaries_of(patches, surface, lab)
         strength = cut_strength(edges, patches)
         least_px = max(1, round(config.min_mask_px * scale**2))
         regions = merged(edges, strength, patches.pixels, config.cut_log_odds, least_px)
+        contrast = _contrast(edges, strength, regions)
         region_of = np.append(np.int32(0), regions + 1)[patches.labels]
-        labels = np.where(support, -1, region_of).astype(np.int32)
+        regions_px = thing_pixels(region_of, heights, len(contrast) + 1, config.support_sigmas)
+        labels = np.where(surface.known & (regions_px == 0), -1, regions_px).astype(np.int32)
         _fill(labels, lab, max(1, round(config.fill_px * scale)))
-        return _as_masks(np.maximum(labels, 0), _contrast(edges, strength, regions), least_px)
+        return _as_masks(np.maximum(labels, 0), contrast, least_px)
 
 
 def _contrast(edges: Boundaries, strength: Float32[np.ndarray, " E"], regions: Int32[np.ndarray, " S"]) -> Float32[np.ndarray, " R"]:

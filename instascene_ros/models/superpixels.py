@@ -5,7 +5,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
-from numba import njit, prange
+from numba import njit
 
 from instascene_ros.models.surface import Surface
 
@@ -81,13 +81,13 @@ def _means(labels, features, count):
     return sums, pixels
 
 
-@njit(cache=True, parallel=True, fastmath=False)
+@njit(cache=True)
 @no_type_check
 def _assign(labels, features, sigma_m, means, cells, grid):
     """Give every foreground pixel to the nearest of the nine patches born around it."""
     height, width = labels.shape
     step, columns, count = grid
-    for v in prange(height):
+    for v in range(height):
         for u in range(width):
             if labels[v, u] == 0:
                 continue

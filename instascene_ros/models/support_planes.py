@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int32
 from scipy import ndimage
 
 from instascene_ros.core.camera import Camera
@@ -16,6 +16,10 @@ PARALLEL_COS = np.cos(np.deg2rad(12.0))
 SAME_FACING_COS = np.cos(np.deg2rad(35.0))  # of a pixel on a plane; edges round normals off
 MAX_OBJECT_HEIGHT_M = 0.4  # a small level plane this little above a large one is an object's top
 MAX_TOP_SHARE = 0.35  # of the larger plane's area
+CLEAR_SHARE = 0.4  # of a region that has to leave its plane clearly
+TALL_SHARE = 0.8  # of a region that is not thin
+STEP_SHARE = 0.6  # of that clear distance has to be the mean step at its outline
+RIM_PX = 3  # distance over which the step is measured
 GRAVITY_COS = np.cos(np.deg2rad(15.0))
 
 
@@ -25,7 +29,8 @@ class Plane:
 
     normal: Float64[np.ndarray, "3"]
     offset_m: float
-    area_m2: float  # seen of it
+    center_m: Float64[np.ndarray, "3"]  # of what is seen of it
+    area_m2: float
     pixels: int
 
     def heights_m(self, points_m: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]:
@@ -87,7 +92,7 @@ def _measured(
     z = np.maximum(points[:, 2].astype(np.float64), 1e-3)
     slant = np.maximum(np.abs((points / z[:, None]) @ normal), 0.05)  # ray with z = 1 against the normal
     area_m2 = float((z * z / (camera.fx * camera.fy) / slant).sum()) * step_px**2
-    return Plane(normal, offset_m, area_m2, len(points) * step_px**2)
+    return Plane(normal, offset_m, points.mean(0).astype(np.float64), area_m2, len(points) * step_px**2)
 
 
 def up_direction(planes: list[Plane], R_world_camera: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3"]:
@@ -119,21 +124,56 @@ def support_planes(planes: list[Plane], up: Float64[np.ndarray, "3"], config: Se
 
 def _lies_on(top: Plane, table: Plane) -> bool:
     """Whether `top` is the upper side of something that stands on `table`, such as a book or a box."""
-    # Both normals face the camera from above, so the nearer plane has the larger (less negative) offset.
-    rise_m = top.offset_m - table.offset_m
+    rise_m = float(top.center_m @ table.normal) - table.offset_m
     return 0 < rise_m < MAX_OBJECT_HEIGHT_M and top.area_m2 < MAX_TOP_SHARE * table.area_m2
 
 
-def support_pixels(surface: Surface, planes: list[Plane], config: SegmentationConfig) -> Bool[np.ndarray, "H W"]:
-    """Pixels of the planes themselves."""
-    support = np.zeros(surface.known.shape, bool)
+def plane_heights(surface: Surface, planes: list[Plane], limit: float) -> Float32[np.ndarray, "H W"]:
+    """Height over the closest plane that a pixel could be part of, depth standard deviations; infinite without one.
+
+    `limit` is where a pixel clearly leaves a plane.
+    """
+    heights = np.full(surface.known.shape, np.inf, np.float32)
     for plane in planes:
         facing = surface.normals @ plane.normal.astype(np.float32) > SAME_FACING_COS
-        heights = plane.heights_m(surface.points_m) / np.maximum(surface.sigma_m, 1e-6)
-        near = facing & (np.abs(heights) < 3 * config.support_sigmas)
+        above = plane.heights_m(surface.points_m) / np.maximum(surface.sigma_m, 1e-6)
+        near = facing & (np.abs(above) < 3 * limit)
         if near.any():
-            support |= facing & (np.abs(heights - _warp(heights, near)) < config.support_sigmas)
-    return support
+            above = np.where(facing, above - _warp(above, near), np.inf)
+            heights = np.where(np.abs(above) < np.abs(heights), above, heights)
+    return heights
+
+
+def thing_pixels(
+    regions: Int32[np.ndarray, "H W"], heights: Float32[np.ndarray, "H W"], count: int, limit: float
+) -> Int32[np.ndarray, "H W"]:
+    """Regions 0..count-1 without what belongs to the planes after all.
+
+    A region has to leave its plane clearly in a good part of it and with a step at its outline: a thing that lies on a
+    table has one, a bump that a warped lens puts there has none. Thin things keep what rises less than `limit`, from
+    tall ones it is cut: that much is noise of the table around them.
+    """
+    tall = np.minimum(np.abs(heights), 3 * limit)
+    clear = tall >= limit
+    share = np.bincount(regions.ravel(), clear.ravel(), count) / np.maximum(np.bincount(regions.ravel(), minlength=count), 1)
+    thing = (share >= CLEAR_SHARE) & (_outline_step(regions, tall, count) >= STEP_SHARE * limit)
+    return np.where(thing[regions] & (clear | (share < TALL_SHARE)[regions]), regions, 0)
+
+
+def _outline_step(
+    regions: Int32[np.ndarray, "H W"], tall: Float32[np.ndarray, "H W"], count: int
+) -> Float64[np.ndarray, " regions"]:
+    """Mean rise from the surrounding plane over the outline of each region; infinite where none surrounds it."""
+    step, rim = np.zeros(count), np.zeros(count)
+    onto_plane = tall < tall.max(initial=0)
+    for axis in (0, 1):
+        for sign in (1, -1):
+            here, beside = (np.moveaxis(x, axis, 0)[::sign] for x in (regions, onto_plane & (regions == 0)))
+            heights = np.moveaxis(tall, axis, 0)[::sign]
+            edge = (here[:-RIM_PX] > 0) & beside[RIM_PX:]
+            step += np.bincount(here[:-RIM_PX][edge], (heights[:-RIM_PX] - heights[RIM_PX:])[edge], count)
+            rim += np.bincount(here[:-RIM_PX][edge], minlength=count)
+    return np.where(rim > 0, step / np.maximum(rim, 1), np.inf)
 
 
 def _warp(heights: Float32[np.ndarray, "H W"], near: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

@@ -5,7 +5,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from numba import njit, prange
+from numba import njit
 
 from instascene_ros.core.camera import Camera
 
@@ -40,8 +40,10 @@ def surface_of_depth(
     Planes are fitted to inverse depth, which is linear in the pixel on any plane.
     """
     steep = np.float32(4.0 / camera.fx)  # relative depth change of a pixel on a surface seen at about 15 degrees
-    planes = _fit_planes(depth_m, sigma_m, np.zeros((*depth_m.shape, 3), np.float32), WARMUP_RADIUS_PX, steep)
-    planes = _fit_planes(depth_m, sigma_m, planes, max(radius_px, WARMUP_RADIUS_PX), steep)
+    raw = np.where(depth_m > 0, 1 / np.where(depth_m > 0, depth_m, 1), 0).astype(np.float32)
+    planes = np.zeros((*depth_m.shape, 3), np.float32)
+    for radius in (WARMUP_RADIUS_PX, max(radius_px, WARMUP_RADIUS_PX)):
+        planes = _fit_planes(raw, sigma_m * raw * raw, planes, radius, steep)
     along_u, along_v, inverse = planes[..., 0], planes[..., 1], planes[..., 2]
     known = (inverse > 0) & (depth_m > 0)
     rays = camera.rays()
@@ -55,53 +57,65 @@ def surface_of_depth(
     return Surface(rays * smooth_m[..., None], normals, sigma_m)
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, fastmath=True)
 @no_type_check
-def _fit_planes(depth_m, sigma_m, guess, radius, steep):
-    """[H W 3] inverse depth per pixel right, per pixel down, at the pixel; zero where fewer than six neighbours fit."""
-    height, width = depth_m.shape
+def _fit_planes(inverse, sigma, guess, radius, steep):
+    """[H W 3] slope right and down (1/m/px) and value (1/m) of inverse depth; zero where fewer than six neighbours fit.
+
+    `sigma` is of inverse depth; `guess` is an earlier fit or zero, `steep` the relative change a pixel may show without.
+    """
+    height, width = inverse.shape
     planes = np.zeros((height, width, 3), np.float32)
-    for v in prange(height):
+    for v in range(height):
         for u in range(width):
-            z = depth_m[v, u]
-            if z <= 0:
-                continue
-            gate = GATE_SIGMAS * sigma_m[v, u]
-            guessed = guess[v, u, 2] > 0
-            n = su = sv = suu = svv = suv = sw = suw = svw = 0.0
-            for y in range(max(v - radius, 0), min(v + radius + 1, height)):
-                for x in range(max(u - radius, 0), min(u + radius + 1, width)):
-                    other = depth_m[y, x]
-                    if other <= 0:
-                        continue
-                    du, dv = x - u, y - v
-                    if guessed:
-                        expected = guess[v, u, 0] * du + guess[v, u, 1] * dv + guess[v, u, 2]
-                        fits = expected > 0 and abs(other * expected - 1) * z < gate
-                    else:
-                        fits = abs(other - z) < gate + steep * z * max(abs(du), abs(dv))
-                    if not fits:
-                        continue
-                    w = 1 / other
-                    n += 1
-                    su += du
-                    sv += dv
-                    sw += w
-                    suu += du * du
-                    svv += dv * dv
-                    suv += du * dv
-                    suw += du * w
-                    svw += dv * w
-            if n < 6:
-                continue
-            cuu, cvv, cuv = suu - su * su / n, svv - sv * sv / n, suv - su * sv / n
-            cuw, cvw = suw - su * sw / n, svw - sv * sw / n
-            det = cuu * cvv - cuv * cuv
-            if det < 1e-3 * n * n:
-                continue
-            a = (cuw * cvv - cvw * cuv) / det
-            b = (cvw * cuu - cuw * cuv) / det
-            planes[v, u, 0] = a
-            planes[v, u, 1] = b
-            planes[v, u, 2] = (sw - a * su - b * sv) / n
+            if inverse[v, u] > 0:
+                slope = guess[v, u] if guess[v, u, 2] > 0 else np.array([0, 0, inverse[v, u]], np.float32)
+                allowed = np.float32(0 if guess[v, u, 2] > 0 else steep * inverse[v, u])
+                sums = _sums(inverse, v, u, radius, slope, np.float32(GATE_SIGMAS) * sigma[v, u], allowed)
+                _solve(sums, inverse[v, u], planes[v, u])
     return planes
+
+
+@njit(cache=True, fastmath=True, inline="always")
+@no_type_check
+def _sums(inverse, v, u, radius, slope, gate, allowed):
+    """Moments of the neighbours whose inverse depth is within `gate`, plus `allowed` a pixel, of the plane `slope`.
+
+    No branches and single precision: the inner loop vectorises.
+    """
+    height, width = inverse.shape
+    zero, one, middle = np.float32(0), np.float32(1), inverse[v, u]
+    n = su = sv = suu = svv = suv = sw = suw = svw = zero
+    for y in range(max(v - radius, 0), min(v + radius + 1, height)):
+        dv = np.float32(y - v)
+        for x in range(max(u - radius, 0), min(u + radius + 1, width)):
+            du, other = np.float32(x - u), inverse[y, x]
+            off = abs(other - (slope[0] * du + slope[1] * dv + slope[2]))
+            fits = one if (other > zero) & (off < gate + allowed * max(abs(du), abs(dv))) else zero
+            w = (other - middle) * fits
+            n += fits
+            su += du * fits
+            sv += dv * fits
+            suu += du * du * fits
+            svv += dv * dv * fits
+            suv += du * dv * fits
+            sw += w
+            suw += du * w
+            svw += dv * w
+    return n, su, sv, suu, svv, suv, sw, suw, svw
+
+
+@njit(cache=True, fastmath=True, inline="always")
+@no_type_check
+def _solve(sums, middle, plane):
+    """Least squares from the moments, into `plane`."""
+    n, su, sv, suu, svv, suv, sw, suw, svw = sums
+    if n < 6:
+        return
+    cuu, cvv, cuv = suu - su * su / n, svv - sv * sv / n, suv - su * sv / n
+    cuw, cvw = suw - su * sw / n, svw - sv * sw / n
+    det = cuu * cvv - cuv * cuv
+    if det > 1e-3 * n * n:
+        plane[0] = (cuw * cvv - cvw * cuv) / det
+        plane[1] = (cvw * cuu - cuw * cuv) / det
+        plane[2] = (sw - plane[0] * su - plane[1] * sv) / n + middle
