@@ -55,6 +55,11 @@ class RayCaster:
         """Distance of points to the nearest surface."""
         return self._scene.compute_distance(self._tensor(np.ascontiguousarray(points_m, np.float32))).numpy()
 
+    def inside(self, points_m: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P"]:
+        """Whether points are enclosed; the surfaces must be closed."""
+        tensor = self._tensor(np.ascontiguousarray(points_m, np.float32))
+        return self._scene.compute_occupancy(tensor, nsamples=3).numpy() > 0.5
+
     def _rays(self, origins_m: Float[np.ndarray, "*origin 3"], directions: Float[np.ndarray, "P 3"]) -> object:
         origins = np.broadcast_to(origins_m, directions.shape)
         return self._tensor(np.concatenate([origins, directions], axis=1).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Objects dropped one by one onto the table until they rest. Needs mujoco (Apache-2.0), a development-only dependency."""
+"""Objects dropped one by one onto the table until they rest. Needs mujoco, a development-only dependency."""
 
 from collections.abc import Sequence
 from typing import Any
