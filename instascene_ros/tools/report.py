@@ -65,6 +65,7 @@ def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> 
         strip=_strip(run, recording, rasterizer),
         cards=_cards(run, rasterizer),
         rows=_table(run),
+        completions=len(run.objects),
         stage_chart=bars(_stage_bars(run.frames)),
         time_chart=bars([Bar(name, s, f"{s:.1f} s") for name, s in run.about["seconds"].items()]),
         growth=curve([row["gaussians"] for row in run.frames], [row["frame"] for row in run.frames], "Gaussians"),
@@ -81,14 +82,14 @@ def _figures(run: RunFiles) -> list[tuple[str, str]]:
     done = [row for row in run.objects if row["completed"]]
     confirmed = int((run.saved.instances.states == InstanceState.CONFIRMED).sum())
     times = [sum(row["stage_ms"].values()) for row in run.frames if row["stage_ms"]]
-    figures = [
-        (str(len(run.saved.instances)), f"instances, {confirmed} confirmed"),
-        (f"{len(done)}/{len(run.objects)}", "objects completed"),
-        (f"{sum(row['watertight'] for row in done)}/{len(done)}", "of them watertight"),
-        (f"{len(run.saved.gaussians):,}", "Gaussians"),
-        (f"{len(run.frames)}", f"frames, {len(run.drops)} dropped"),
-    ]
-    figures += [(f"{np.median(times):.0f} ms", f"a frame (median), {np.percentile(times, 99):.0f} ms p99")] if times else []
+    figures = [(str(len(run.saved.instances)), f"instances, {confirmed} confirmed")]
+    if run.objects:
+        figures.append((f"{len(done)}/{len(run.objects)}", "objects completed"))
+        figures.append((f"{sum(row['watertight'] for row in done)}/{len(done)}", "of them watertight"))
+    figures.append((f"{len(run.saved.gaussians):,}", "Gaussians"))
+    figures.append((f"{len(run.frames)}", f"frames, {len(run.drops)} dropped"))
+    if times:
+        figures.append((f"{np.median(times):.0f} ms", f"a frame (median), {np.percentile(times, 99):.0f} ms p99"))
     return figures
 
 
