@@ -11,17 +11,19 @@ from torch import Tensor
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.rendering.contract import Blended, Trace
-from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, LANES, Bins, Canvas, Pairs, Scene, blend, fill_bins
+from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, Bins, Canvas, Pairs, Scene, blend, fill_bins
 from instascene_ros.core.rendering.cpu_gradient import SUMS, Adjoint, Partials, blend_gradient, gather
 from instascene_ros.core.rendering.cpu_projection import Surfels, View, project, unproject
+from instascene_ros.core.rendering.cpu_vectors import LANES
 
-PAIRS_PER_PIXEL = 3  # room for trace pairs at first; blended again with more room where that is too little
+PAIRS_PER_PIXEL = 5  # room for trace pairs at first; blended again with more room where that is too little
 
 
 class CpuRasterizer:
     """Renders maps that live on the CPU, on all cores. The same map and view give the same bits every time."""
 
     name = "cpu"
+    device = "cpu"
     device = "cpu"
 
     def __call__(
@@ -65,7 +67,7 @@ class _Blend(torch.autograd.Function):
         ctx.forward_pass = _Pass(surfels, view, bins, scene, canvas)
         num_channels = features.shape[1]
         # The last used channel blends the constant 1: alpha.
-        image = torch.from_numpy(canvas.image)
+        image = torch.from_numpy(canvas.image).reshape(view.height, view.width, -1)
         return image[..., :num_channels].contiguous(), image[..., num_channels].contiguous()
 
     @staticmethod
@@ -74,9 +76,9 @@ class _Blend(torch.autograd.Function):
         of_features, of_alpha = (g.numpy() for g in gradients)
         num_channels = of_features.shape[-1]
         image = np.zeros_like(canvas.image)
-        image[..., :num_channels] = of_features
-        image[..., num_channels] = of_alpha
-        adjoint = Adjoint(image, np.abs(canvas.T), np.zeros_like(canvas.T), canvas.last)
+        image[:, :num_channels] = of_features.reshape(-1, num_channels)
+        image[:, num_channels] = of_alpha.reshape(-1)
+        adjoint = Adjoint(image, np.abs(canvas.T), np.zeros_like(canvas.T), canvas.last, view.width)
         num_entries = len(bins.gaussians)
         partials = Partials(
             np.zeros((num_entries, SUMS), np.float32), np.zeros((num_entries, image.shape[-1]), np.float32)
@@ -119,13 +121,14 @@ def _num_lanes(bins: Bins) -> int:
 
 def _blended(bins: Bins, scene: Scene, view: View, min_trace_weight: float | None) -> tuple[Canvas, Pairs]:
     num_bands = len(bins.starts) - 1
-    size = (view.height, view.width)
+    num_pixels = view.height * view.width
     room = 0 if min_trace_weight is None else PAIRS_PER_PIXEL * BAND_ROWS * view.width
     min_weight = np.inf if min_trace_weight is None else min_trace_weight
     while True:
         canvas = Canvas(
-            np.zeros((*size, scene.features.shape[1]), np.float32), np.ones(size, np.float32), np.full(size, -1, np.int32)
-        )
+            np.zeros((num_pixels, scene.features.shape[1]), np.float32), np.ones(num_pixels, np.float32),
+            np.full(num_pixels, -1, np.int32), view.width,
+        )  # fmt: skip
         pairs = Pairs(
             np.empty((num_bands, room), np.int32), np.empty((num_bands, room), np.int32),
             np.empty((num_bands, room), np.float32), np.zeros(num_bands, np.int64), np.float32(min_weight),

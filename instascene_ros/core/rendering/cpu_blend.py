@@ -11,9 +11,9 @@ import numpy as np
 
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from instascene_ros.core.rendering.cpu_jit import compiled
+from instascene_ros.core.rendering.cpu_vectors import LANES, add_row
 
 BAND_ROWS = 8
-LANES = 8  # channels are padded to a multiple of this, so that one pixel is whole vectors
 
 _MAX_ALPHA = np.float32(MAX_ALPHA)
 _MIN_ALPHA = np.float32(MIN_ALPHA)
@@ -22,7 +22,7 @@ _ONE = np.float32(1)
 _TWO = np.float32(2)
 _HALF = np.float32(0.5)
 _TINY = np.float32(1e-30)
-_STOPPED = np.float32(-1)
+_RHO_BEYOND = np.float32(11.2)  # exp(-rho / 2) < 1 / 255
 
 
 class Bins(NamedTuple):
@@ -35,11 +35,12 @@ class Bins(NamedTuple):
 
 
 class Canvas(NamedTuple):
-    """What blending fills."""
+    """What blending fills; pixels row by row."""
 
-    image: np.ndarray  # [H W K] float32
-    T: np.ndarray  # [H W] float32, transmittance; stopped rays negative
-    last: np.ndarray  # [H W] int32, last entry of the band that the pixel holds, -1 = none
+    image: np.ndarray  # [HW K] float32
+    T: np.ndarray  # [HW] float32, transmittance; stopped rays negative
+    last: np.ndarray  # [HW] int32, rank in its band of the last Gaussian that the pixel holds, -1 = none
+    width: int
 
 
 class Scene(NamedTuple):
@@ -85,7 +86,7 @@ def fill_bins(boxes: np.ndarray, order: np.ndarray, num_bands: int) -> Bins:
     return Bins(gaussians, starts, slots, slot_starts)
 
 
-@compiled()
+@compiled(inline=True)
 @no_type_check
 def exp_minus(x):
     """exp(-x) for 0 <= x <= 5.6 to 1e-6: a power series around the middle of x/8, then three squarings."""
@@ -102,56 +103,60 @@ def exp_minus(x):
     return e * e
 
 
-@compiled()
-@no_type_check
-def _add(row, weight, feature):
-    for start in range(0, len(feature), LANES):
-        for k in range(LANES):
-            row[start + k] += weight * feature[start + k]
-
-
-@compiled()
+@compiled(inline=True)
 @no_type_check
 def record_of(records, g):
-    r = records[g]
-    return r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10]
+    return (
+        records[g, 0], records[g, 1], records[g, 2], records[g, 3], records[g, 4], records[g, 5],
+        records[g, 6], records[g, 7], records[g, 8], records[g, 9], records[g, 10],
+    )  # fmt: skip
 
 
-@compiled()
+@compiled(inline=True)
 @no_type_check
-def _blend_entry(g, rank, band, scene, canvas, pairs):
-    """Blend one Gaussian into one band. Returns how many rays it stopped."""
-    cu, cv, a0, a1, b0, b1, d0, p, r, opacity, rho_max = record_of(scene.records, g)
-    left, right, top, bottom = scene.boxes[g]
-    feature = scene.features[g]
+def _alphas(record, x, y, alphas):
+    """Alpha of one Gaussian at LANES pixels from (x, y) on; below MIN_ALPHA where it does not count."""
+    cu, cv, a0, a1, b0, b1, d0, p, r, opacity, _ = record
+    dy = np.float32(y) - cv
+    for k in range(LANES):
+        dx = np.float32(x + k) - cu
+        nu, nv, q = b1 * dx - a1 * dy, a0 * dy - b0 * dx, d0 + p * dx + r * dy
+        rho = min((nu * nu + nv * nv) / (q * q + _TINY), _TWO * (dx * dx + dy * dy))
+        alphas[k] = min(_MAX_ALPHA, opacity * exp_minus(_HALF * min(rho, _RHO_BEYOND)))
+
+
+@compiled(inline=True)
+@no_type_check
+def _blend_entry(place, scene, canvas, pairs, alphas):
+    """Blend one Gaussian into one band; `place` is (Gaussian, rank in the band, band). Returns the rays it stopped."""
+    g, rank, band = place
+    record = record_of(scene.records, g)
+    boxes, features, image, Ts, last = scene.boxes, scene.features, canvas.image, canvas.T, canvas.last
+    right = boxes[g, 1]
     stopped = 0
-    for y in range(max(top, band * BAND_ROWS), min(bottom, (band + 1) * BAND_ROWS)):
-        dy = np.float32(y) - cv
-        for x in range(left, right):
-            dx = np.float32(x) - cu
-            nu, nv, q = b1 * dx - a1 * dy, a0 * dy - b0 * dx, d0 + p * dx + r * dy
-            rho = min((nu * nu + nv * nv) / (q * q + _TINY), _TWO * (dx * dx + dy * dy))
-            T = canvas.T[y, x]
-            if rho > rho_max or T < 0:
-                continue
-            alpha = min(_MAX_ALPHA, opacity * exp_minus(_HALF * rho))
-            if alpha < _MIN_ALPHA:
-                continue
-            T_after = T * (_ONE - alpha)
-            if T_after <= _MIN_T:
-                canvas.T[y, x] = -T
-                stopped += 1
-                continue
-            weight = alpha * T
-            canvas.T[y, x] = T_after
-            canvas.last[y, x] = rank
-            _add(canvas.image[y, x], weight, feature)
-            if weight > pairs.min_weight:
-                _remember(pairs, band, g, y * canvas.T.shape[1] + x, weight)
+    for y in range(max(boxes[g, 2], band * BAND_ROWS), min(boxes[g, 3], (band + 1) * BAND_ROWS)):
+        for x_first in range(boxes[g, 0], right, LANES):
+            _alphas(record, x_first, y, alphas)
+            for k in range(min(LANES, right - x_first)):
+                pixel = np.uintp(y * canvas.width + x_first + k)
+                alpha, T = alphas[k], Ts[pixel]
+                if alpha < _MIN_ALPHA or T < 0:
+                    continue
+                T_after = T * (_ONE - alpha)
+                if T_after <= _MIN_T:
+                    Ts[pixel] = -T
+                    stopped += 1
+                    continue
+                weight = alpha * T
+                Ts[pixel] = T_after
+                last[pixel] = rank
+                add_row(image, pixel, weight, features, g)
+                if weight > pairs.min_weight:
+                    _remember(pairs, band, g, pixel, weight)
     return stopped
 
 
-@compiled()
+@compiled(inline=True)
 @no_type_check
 def _remember(pairs, band, g, pixel, weight):
     n = pairs.counts[band]
@@ -165,11 +170,12 @@ def _remember(pairs, band, g, pixel, weight):
 @compiled()
 @no_type_check
 def _blend_band(band, bins, scene, canvas, pairs):
-    rows, columns = canvas.T.shape
-    live = (min(rows, (band + 1) * BAND_ROWS) - band * BAND_ROWS) * columns
+    rows_left = len(canvas.T) // canvas.width - band * BAND_ROWS
+    live = min(rows_left, BAND_ROWS) * canvas.width
     first = bins.starts[band]
+    alphas = np.empty(LANES, np.float32)
     for entry in range(first, bins.starts[band + 1]):
-        live -= _blend_entry(bins.gaussians[entry], entry - first, band, scene, canvas, pairs)
+        live -= _blend_entry((bins.gaussians[entry], entry - first, band), scene, canvas, pairs, alphas)
         if live == 0:
             return
 

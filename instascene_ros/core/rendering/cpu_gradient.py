@@ -11,8 +11,9 @@ import numba
 import numpy as np
 
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA
-from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, LANES, Bins, Scene, exp_minus, record_of
+from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, Bins, Scene, exp_minus, record_of
 from instascene_ros.core.rendering.cpu_jit import compiled
+from instascene_ros.core.rendering.cpu_vectors import add_row, dot_rows
 
 SUMS = 10  # cu cv  a0 a1 b0 b1  d0 p r  opacity
 
@@ -29,10 +30,11 @@ _TINY = np.float32(1e-30)
 class Adjoint(NamedTuple):
     """State of the walk from back to front."""
 
-    image: np.ndarray  # [H W K] float32, gradient of the canvas
-    T: np.ndarray  # [H W] float32, transmittance behind the Gaussians still to come
-    behind: np.ndarray  # [H W] float32, S
-    last: np.ndarray  # [H W] int32, as in `Canvas`
+    image: np.ndarray  # [HW K] float32, gradient of the canvas
+    T: np.ndarray  # [HW] float32, transmittance behind the Gaussians still to come
+    behind: np.ndarray  # [HW] float32, S
+    last: np.ndarray  # [HW] int32, as in `Canvas`
+    width: int
 
 
 class Partials(NamedTuple):
@@ -42,56 +44,45 @@ class Partials(NamedTuple):
     features: np.ndarray  # [E K] float32
 
 
-@compiled()
+@compiled(inline=True)
 @no_type_check
-def _dot(a, b):
-    total = _ZERO
-    for start in range(0, len(b), LANES):
-        for k in range(LANES):
-            total += a[start + k] * b[start + k]
-    return total
-
-
-@compiled()
-@no_type_check
-def _alpha_gradient(pixel, alpha, adjoint, feature, feature_sums):
+def _alpha_gradient(pixel, alpha, adjoint, features, g, entry, feature_sums):
     """Step one pixel to the front of this Gaussian; adds to the feature gradient, returns that of alpha."""
-    y, x = pixel
-    g = adjoint.image[y, x]
-    T = adjoint.T[y, x] / (_ONE - alpha)
+    T = adjoint.T[pixel] / (_ONE - alpha)
     weight = alpha * T
-    g_dot_f = _dot(g, feature)
-    for start in range(0, len(feature), LANES):
-        for k in range(LANES):
-            feature_sums[start + k] += weight * g[start + k]
-    g_alpha = T * g_dot_f - adjoint.behind[y, x] / (_ONE - alpha)
-    adjoint.behind[y, x] += weight * g_dot_f
-    adjoint.T[y, x] = T
+    g_dot_f = dot_rows(adjoint.image, pixel, features, g)
+    add_row(feature_sums, entry, weight, adjoint.image, pixel)
+    g_alpha = T * g_dot_f - adjoint.behind[pixel] / (_ONE - alpha)
+    adjoint.behind[pixel] += weight * g_dot_f
+    adjoint.T[pixel] = T
     return g_alpha
 
 
-@compiled()
+@compiled(inline=True)
 @no_type_check
-def _gradient_entry(place, scene, adjoint, sums, feature_sums):
+def _gradient_entry(place, entry, scene, adjoint, partials):
     """Gradient of one Gaussian in one band; `place` is (Gaussian, rank in the band, band)."""
     g, rank, band = place
     cu, cv, a0, a1, b0, b1, d0, p, r, opacity, rho_max = record_of(scene.records, g)
-    left, right, top, bottom = scene.boxes[g]
+    boxes, last = scene.boxes, adjoint.last
     g_op = g_cu = g_cv = g_u = g_ux = g_uy = g_v = g_vx = g_vy = g_q = g_qx = g_qy = _ZERO
-    for y in range(max(top, band * BAND_ROWS), min(bottom, (band + 1) * BAND_ROWS)):
+    for y in range(max(boxes[g, 2], band * BAND_ROWS), min(boxes[g, 3], (band + 1) * BAND_ROWS)):
         dy = np.float32(y) - cv
-        for x in range(left, right):
+        for x in range(boxes[g, 0], boxes[g, 1]):
+            pixel = np.uintp(y * adjoint.width + x)
+            if rank > last[pixel]:
+                continue
             dx = np.float32(x) - cu
             nu, nv, q = b1 * dx - a1 * dy, a0 * dy - b0 * dx, d0 + p * dx + r * dy
             rho_disc, rho_pixel = (nu * nu + nv * nv) / (q * q + _TINY), _TWO * (dx * dx + dy * dy)
             rho = min(rho_disc, rho_pixel)
-            if rho > rho_max or rank > adjoint.last[y, x]:
+            if rho > rho_max:
                 continue
             density = exp_minus(_HALF * rho)
             alpha = min(_MAX_ALPHA, opacity * density)
             if alpha < _MIN_ALPHA:
                 continue
-            g_alpha = _alpha_gradient((y, x), alpha, adjoint, scene.features[g], feature_sums)
+            g_alpha = _alpha_gradient(pixel, alpha, adjoint, scene.features, g, entry, partials.features)
             if opacity * density > _MAX_ALPHA:
                 continue
             g_op += g_alpha * density
@@ -105,6 +96,7 @@ def _gradient_entry(place, scene, adjoint, sums, feature_sums):
             else:
                 g_cu -= _FOUR * g_rho * dx
                 g_cv -= _FOUR * g_rho * dy
+    sums = partials.records[entry]
     sums[0] = g_cu - (g_u * b1 - g_v * b0 + g_q * p)
     sums[1] = g_cv - (g_v * a0 - g_u * a1 + g_q * r)
     sums[2], sums[3], sums[4], sums[5] = g_vy, -g_uy, -g_vx, g_ux
@@ -117,7 +109,7 @@ def _gradient_band(band, bins, scene, adjoint, partials):
     first = bins.starts[band]
     for entry in range(bins.starts[band + 1] - 1, first - 1, -1):
         place = (bins.gaussians[entry], entry - first, band)
-        _gradient_entry(place, scene, adjoint, partials.records[entry], partials.features[entry])
+        _gradient_entry(place, entry, scene, adjoint, partials)
 
 
 @compiled(parallel=True)
