@@ -67,7 +67,7 @@ class SegmentationConfig:
     min_wall_area_m2: float = knob(0.25, "Any other plane of this visible area is a wall or the like, m2.", 0.0, 100.0)
     support_sigmas: float = knob(1.6, "Pixels this close to such a plane belong to it, depth standard deviations.", 0.0, 20.0)
     patch_px: int = knob(7, "Spacing of the patches that masks are put together from, at 320 px width, px.", 3, 40)
-    cut_log_odds: float = knob(-0.8, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0)
+    cut_log_odds: float = knob(-0.6, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0)
     min_mask_px: int = knob(40, "Smaller masks join a neighbour or are dropped, at 320 px width, px.", 1, 10_000)
     fill_px: int = knob(3, "Masks grow this far into missing depth, at 320 px width, px.", 0, 50)
 
@@ -77,7 +77,15 @@ class CompletionConfig:
     """From one observed object to a whole one."""
 
     max_faces: int = knob(5000, "Faces of a completed mesh at most.", 100, 1_000_000)
-    max_views: int = knob(16, "Views of an object that a completion gets at most.", 1, 256)
+    max_views: int = knob(16, "Looks at the object that completion works from.", 2, 100)
+    min_points: int = knob(10, "An object with fewer points is not completed.", 4, 100_000)
+    min_views: int = knob(2, "An object seen in fewer views is not completed.", 1, 100)
+    ring_width_px: int = knob(160, "Width of the views that a prior generates, px.", 32, 1024)
+    max_voxels: int = knob(200_000, "Voxels that an object's volume is divided into at most.", 1000, 100_000_000)
+    min_voxel_m: float = knob(0.002, "Voxels are never smaller than this, m.", 0.0002, 0.1)
+    depth_noise_m: float = knob(0.0015, "Standard deviation of the depth images near the objects, m.", 0.0, 0.05)
+    observed_tolerance_m: float = knob(0.006, "A vertex this near to the observed depth counts as observed, m.", 0.0, 0.1)
+    smoothing_iterations: int = knob(3, "Taubin smoothing steps of a completed mesh.", 0, 100)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,139 @@
+"""The completion route: one observed object in, a whole one out."""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Float64
+
+from instascene_ros.core import appearance, meshing, solid
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.errors import CancelledError, TooFewPointsError
+from instascene_ros.core.free_space import gather_evidence
+from instascene_ros.core.geometry import points_of_depth, transform
+from instascene_ros.core.meshing import Mesh
+from instascene_ros.core.objects import CompletedObject, GeneratedView, ObjectObservation
+from instascene_ros.core.protocols import Prior
+from instascene_ros.core.seen_points import seen_points
+from instascene_ros.core.upright_box import upright_axes, upright_box
+from instascene_ros.core.views import ring_cameras
+from instascene_ros.core.volume import VoxelGrid
+
+
+class Stage(IntEnum):
+    """Values of CompleteObject.action."""
+
+    QUEUED = 0
+    OBSERVE = 1
+    GENERATE = 2
+    OPTIMIZE = 3
+    MESH = 4
+
+
+Progress = Callable[[Stage, float, str], None]  # stage, share of the whole job done (0..1, never falls), words
+
+
+def _silent(stage: Stage, fraction: float, message: str) -> None:
+    """Nobody listens."""
+
+
+def complete_object(
+    observation: ObjectObservation,
+    prior: Prior,
+    config: CompletionConfig,
+    seed: int = 0,
+    max_faces: int = 0,
+    progress: Progress = _silent,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> CompletedObject:
+    """Complete one object from its observation alone. Same input and seed: same result.
+
+    `max_faces` 0 takes the configured one.
+
+    Raises:
+        TooFewPointsError: too little of it was seen.
+        CancelledError: `cancelled()` was true between two steps.
+    """
+
+    def step(stage: Stage, fraction: float, message: str) -> None:
+        if cancelled():
+            raise CancelledError(f"completion of instance {observation.instance_id} was cancelled before: {message}")
+        progress(stage, fraction, message)
+
+    step(Stage.OBSERVE, 0.0, "checking what was seen")
+    check_observation(observation, config)
+    step(Stage.GENERATE, 0.05, f"asking the {prior.name} prior for views from all around")
+    generated = prior(observation, _cameras(observation, config), seed)
+    step(Stage.OPTIMIZE, 0.6, f"fusing {len(observation.views)} seen and {len(generated)} generated views")
+    mesh = _fused_mesh(observation, generated, config)
+    step(Stage.MESH, 0.8, f"simplifying {len(mesh.faces)} faces")
+    mesh = meshing.decimated(mesh, max_faces or config.max_faces)
+    step(Stage.MESH, 0.9, "colouring")
+    completed = _describe(observation, generated, mesh, prior.name, seed, config)
+    step(Stage.MESH, 1.0, f"{len(mesh.faces)} faces, {completed.observed_fraction:.0%} of the surface observed")
+    return completed
+
+
+def check_observation(observation: ObjectObservation, config: CompletionConfig) -> None:
+    """Raises TooFewPointsError: fewer points or views than completion needs."""
+    points, views = len(observation.surfels), len(observation.views)
+    if points < config.min_points or views < config.min_views:
+        raise TooFewPointsError(
+            f"instance {observation.instance_id} has {points} points in {views} views; completing it needs "
+            f"{config.min_points} points and {config.min_views} views: look at it longer, or from nearer"
+        )
+
+
+def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[tuple]:
+    """A ring that shows the object and as much again, for its hidden side."""
+    points_m = seen_points(observation.views, config.min_voxel_m).points_m.astype(np.float64)
+    if len(points_m) == 0:  # no depth on the object in any view
+        points_m = observation.surfels.means_m.detach().cpu().numpy().astype(np.float64)
+    low, high = np.percentile(points_m, (1, 99), axis=0)
+    radius_m = 0.8 * float(np.linalg.norm(high - low)) + 0.02
+    return ring_cameras((low + high) / 2, radius_m, observation.up, config.ring_width_px)
+
+
+def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedView], config: CompletionConfig) -> Mesh:
+    """Raises TooFewPointsError: nothing solid is left, as when every point is contradicted by other views."""
+    points_m = np.concatenate([_points_of(view) for view in generated])
+    if len(points_m) == 0:
+        raise TooFewPointsError(f"the prior saw no shape in instance {observation.instance_id}: look at it longer")
+    grid = VoxelGrid.around(
+        points_m, upright_axes(points_m, observation.up), 0.008, config.max_voxels, config.min_voxel_m
+    )
+    evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
+    field = solid.fuse(evidence, solid.solid_of_views(grid, generated))
+    mesh = meshing.mesh_of_field(grid, solid.largest_part(field, evidence))
+    if len(mesh.faces) == 0:
+        raise TooFewPointsError(
+            f"nothing solid is left of instance {observation.instance_id}: the views contradict its points; "
+            "is it moving, or is the camera pose wrong?"
+        )
+    return meshing.smoothed(mesh, config.smoothing_iterations)
+
+
+def _points_of(view: GeneratedView) -> Float64[np.ndarray, "P 3"]:
+    points_m = transform(view.T_world_camera, points_of_depth(view.depth_m, view.camera).astype(np.float64))
+    return points_m[(view.alpha > 0.5) & (view.depth_m > 0)]
+
+
+def _describe(
+    observation: ObjectObservation,
+    generated: Sequence[GeneratedView],
+    mesh: Mesh,
+    method: str,
+    seed: int,
+    config: CompletionConfig,
+) -> CompletedObject:
+    colors, observed = appearance.paint(mesh, observation.views, generated, config.observed_tolerance_m)
+    area_m2 = mesh.face_areas_m2()
+    fraction = float((observed[mesh.faces].mean(-1) * area_m2).sum() / max(float(area_m2.sum()), 1e-12))
+    T_world_object, size_m = upright_box(mesh.vertices_m, observation.up)
+    # A half-seen object closed by a guess is worth about half; one seen all over is certain.
+    confidence = float(np.clip(0.25 + 0.75 * fraction, 0, 1))
+    return CompletedObject(
+        observation.map_id, observation.instance_id, observation.instance_revision,
+        mesh.vertices_m, mesh.faces, colors, observed, T_world_object, size_m,
+        meshing.is_watertight(mesh), confidence, fraction, method, seed,
+    )  # fmt: skip

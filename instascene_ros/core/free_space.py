@@ -1,0 +1,91 @@
+"""What the views of one object say about the space around it: free, on its surface, hidden."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from instascene_ros.core.geometry import inverse, normals_of_depth, project, transform
+from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER, ObjectView
+from instascene_ros.core.volume import VoxelGrid
+
+BACK_M = 0.004  # a surface says nothing about what is further behind it than this
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Counts and distances per voxel of a grid, gathered from all views."""
+
+    grid: VoxelGrid
+    signed_m: Float32[
+        np.ndarray, "X Y Z"
+    ]  # mean signed distance to the seen surface, + in front; NaN where nothing is known
+    weight: Float32[np.ndarray, "X Y Z"]  # how much of the object's own surface was seen right there
+    free_views: UInt8[np.ndarray, "X Y Z"]  # views that looked through the voxel
+    taken_views: UInt8[np.ndarray, "X Y Z"]  # views in which the surface of something else lies there
+
+    @property
+    def free(self) -> Bool[np.ndarray, "X Y Z"]:
+        """Voxels that are certainly not the object's: seen through, and not by one doubtful view alone."""
+        return (self.free_views >= 2) & (np.nan_to_num(self.signed_m, nan=1.0) > 0)
+
+    @property
+    def taken(self) -> Bool[np.ndarray, "X Y Z"]:
+        """Voxels on the surface of something else."""
+        return (self.taken_views >= 2) & (self.taken_views > self.weight)
+
+    @property
+    def near_surface(self) -> Bool[np.ndarray, "X Y Z"]:
+        """Voxels at the observed surface of the object."""
+        return (self.weight > 0.3) & (np.abs(np.nan_to_num(self.signed_m, nan=1.0)) < self.grid.voxel_m)
+
+
+def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float) -> Evidence:
+    """Look at every voxel from every view.
+
+    A voxel that projects in front of the observed depth is free; pixels without depth, and pixels where something
+    nearer hides the object, say nothing. `noise_m` is the depth noise to tolerate: surfaces are averaged over
+    `3 noise_m` in front of them.
+    """
+    centers_m = grid.centers_m()
+    front_m = max(3 * noise_m, 1.5 * grid.voxel_m)
+    total, weight = np.zeros(grid.size, np.float32), np.zeros(grid.size, np.float32)
+    own = np.zeros(grid.size, np.float32)
+    free, taken = np.zeros(grid.size, np.uint8), np.zeros(grid.size, np.uint8)
+    for view in views:
+        rows, distance_m, mask, cosine = _look(view, centers_m)
+        is_free = distance_m > front_m
+        is_own = (mask == MASK_OBJECT) & (distance_m > -BACK_M) & ~is_free
+        is_taken = (mask == MASK_OTHER) & (np.abs(distance_m) <= front_m)
+        counts = is_free | is_own
+        w = np.where(is_own, np.maximum(cosine, 0.1), 0.5).astype(np.float32)
+        total[rows[counts]] += (w * np.minimum(distance_m, front_m))[counts]
+        weight[rows[counts]] += w[counts]
+        own[rows[is_own]] += w[is_own]
+        free[rows[is_free]] += 1
+        taken[rows[is_taken]] += 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        signed_m = np.where(weight > 0, total / weight, np.nan).astype(np.float32)
+    shape = grid.shape
+    return Evidence(grid, signed_m.reshape(shape), own.reshape(shape), free.reshape(shape), taken.reshape(shape))
+
+
+def _look(
+    view: ObjectView, points_m: Float32[np.ndarray, "N 3"]
+) -> tuple[np.ndarray, Float32[np.ndarray, " R"], UInt8[np.ndarray, " R"], Float32[np.ndarray, " R"]]:
+    """Rows of the points that fall on a pixel with depth; how far (m, along z) each lies in front of that depth, the
+    pixel's mask, and the cosine between ray and surface (0 unknown)."""
+    pixels, z = project(transform(inverse(view.T_world_camera), points_m), view.camera)
+    with np.errstate(invalid="ignore"):
+        u, v = np.rint(pixels[:, 0]), np.rint(pixels[:, 1])
+        inside = (z > 0) & (u >= 0) & (v >= 0) & (u < view.camera.width) & (v < view.camera.height)
+    rows = np.flatnonzero(inside)
+    u, v = u[rows].astype(np.int64), v[rows].astype(np.int64)
+    depth_m = view.depth_m[v, u]
+    known = depth_m > 0
+    rows, u, v, depth_m = rows[known], u[known], v[known], depth_m[known]
+    normals = normals_of_depth(view.depth_m, view.camera)
+    rays = view.camera.rays()
+    cosine = -(normals * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
+    return rows, depth_m - z[rows], view.mask[v, u], cosine[v, u]

@@ -1,0 +1,56 @@
+"""The seen surface of an object as points, straight from the images: denser than the map's surfels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from scipy import ndimage
+
+from instascene_ros.core.geometry import normals_of_depth, points_of_depth, transform
+from instascene_ros.core.objects import MASK_OBJECT, ObjectView
+
+JUMP = 0.02  # a step in depth by more than this share of it is an edge
+
+
+@dataclass(frozen=True)
+class SeenPoints:
+    """Row-aligned columns."""
+
+    points_m: Float32[np.ndarray, "P 3"]  # world
+    normals: Float32[np.ndarray, "P 3"]  # unit, towards the cameras
+    colors: UInt8[np.ndarray, "P 3"]
+
+    def __len__(self) -> int:
+        return len(self.points_m)
+
+
+def seen_points(views: Sequence[ObjectView], spacing_m: float) -> SeenPoints:
+    """Points on the object's mask in any view, averaged in cells of `spacing_m`.
+
+    Pixels without a normal and pixels at the edge of the mask are left out: their depth may be another surface's.
+    """
+    points, normals, colors = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros((0, 3))]
+    for view in views:
+        of_pixel = normals_of_depth(view.depth_m, view.camera, radius_px=1, max_jump=JUMP)
+        inner = ndimage.binary_erosion(view.mask == MASK_OBJECT, border_value=1)
+        known = inner & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
+        camera_m = points_of_depth(view.depth_m, view.camera)[known].astype(np.float64)
+        points.append(transform(view.T_world_camera, camera_m))
+        normals.append(of_pixel[known] @ view.T_world_camera[:3, :3].T)
+        colors.append(view.rgb[known])
+    return _averaged(np.concatenate(points), np.concatenate(normals), np.concatenate(colors), spacing_m)
+
+
+def _averaged(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, spacing_m: float) -> SeenPoints:
+    cells = np.floor(points / spacing_m).astype(np.int64)
+    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    columns = np.concatenate([points, normals, colors], axis=1)
+    total = np.stack([np.bincount(cell.reshape(-1), column, len(count)) for column in columns.T], axis=1)
+    mean = total / count[:, None]
+    length = np.maximum(np.linalg.norm(mean[:, 3:6], axis=1, keepdims=True), 1e-9)
+    return SeenPoints(
+        mean[:, :3].astype(np.float32),
+        (mean[:, 3:6] / length).astype(np.float32),
+        np.rint(mean[:, 6:]).astype(np.uint8),
+    )

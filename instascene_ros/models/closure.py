@@ -1,0 +1,114 @@
+"""The smallest closed shape that what was seen allows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.errors import TooFewPointsError
+from instascene_ros.core.free_space import Evidence, gather_evidence
+from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.seen_points import seen_points
+from instascene_ros.core.support import rests_on, support_height_m
+from instascene_ros.core.upright_box import upright_axes
+from instascene_ros.core.volume import VoxelGrid
+
+MIN_POINTS = 20  # fewer trustworthy points than this are worse than all points
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One object's trustworthy points and the evidence around them, in a grid aligned with the object."""
+
+    evidence: Evidence
+    points_m: Float32[np.ndarray, "P 3"]
+    normals: Float32[np.ndarray, "P 3"]  # unit; towards the cameras
+    colors: UInt8[np.ndarray, "P 3"]
+    base_m: float  # height that the object reaches down to
+
+    @property
+    def grid(self) -> VoxelGrid:
+        return self.evidence.grid
+
+    def heights_m(self, observation: ObjectObservation) -> Float32[np.ndarray, "X Y Z"]:
+        """Height of every voxel along up."""
+        return (self.grid.centers_m() @ observation.up.astype(np.float32)).reshape(self.grid.shape)
+
+
+def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> Seen:
+    """Place a grid around the object, gather the evidence in it, and drop the points that it contradicts.
+
+    Raises:
+        TooFewPointsError: next to nothing of it has depth.
+    """
+    spot = seen_points(observation.views, config.min_voxel_m)
+    points_m, normals = spot.points_m, spot.normals
+    if len(points_m) < MIN_POINTS:
+        raise TooFewPointsError(
+            f"instance {observation.instance_id} shows {len(points_m)} points with depth "
+            f"in {len(observation.views)} views; completing it needs {MIN_POINTS}: look at it longer, or from nearer"
+        )
+    low, high = np.percentile(points_m, (1, 99), axis=0)
+    keep = ((points_m > low - 0.01) & (points_m < high + 0.01)).all(-1)
+    heights = points_m @ observation.up
+    support_m = support_height_m(observation)
+    if support_m is not None and (heights > support_m + 0.001).any():
+        keep &= heights > support_m + 0.001
+    base_m = float(heights[keep].min())
+    if support_m is not None and rests_on(observation, points_m[keep], support_m):
+        base_m = support_m
+    grid = _grid_around(points_m[keep], base_m, observation, config)
+    evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
+    weight = grid.lookup(evidence.weight, points_m, 0.0)
+    contradicted = grid.lookup(evidence.free, points_m, False) | grid.lookup(evidence.taken, points_m, False)
+    sure = keep & ~contradicted & (weight > min(1.0, 0.5 * float(np.median(weight[keep]))))
+    keep = sure if sure.sum() >= MIN_POINTS else keep
+    return Seen(evidence, points_m[keep], normals[keep], spot.colors[keep], base_m)
+
+
+def _grid_around(
+    points_m: Float32[np.ndarray, "P 3"], base_m: float, observation: ObjectObservation, config: CompletionConfig
+) -> VoxelGrid:
+    axes = upright_axes(points_m, observation.up)
+    margin_m = 0.35 * float(np.sort(np.ptp(points_m @ axes, axis=0))[1]) + 0.01
+    dropped = points_m - np.outer(points_m @ observation.up - base_m, observation.up).astype(np.float32)
+    return VoxelGrid.around(np.concatenate([points_m, dropped]), axes, margin_m, config.max_voxels, config.min_voxel_m)
+
+
+def closed_shape(seen: Seen, observation: ObjectObservation) -> Bool[np.ndarray, "X Y Z"]:
+    """Voxels that nothing contradicts in the convex hull of the seen points and of their shadow on the support.
+
+    Concave parts and the room under overhangs stay empty wherever a camera looked into them.
+    """
+    heights_m = (seen.points_m @ observation.up).astype(np.float32)
+    dropped = seen.points_m - np.outer(heights_m - seen.base_m, observation.up).astype(np.float32)
+    inside = in_hull(np.concatenate([seen.points_m, dropped]), seen.grid.centers_m()).reshape(seen.grid.shape)
+    return inside & ~seen.evidence.free & ~seen.evidence.taken
+
+
+def in_hull(points_m: Float32[np.ndarray, "P 3"], queries_m: Float32[np.ndarray, "Q 3"]) -> Bool[np.ndarray, " Q"]:
+    """Which queries lie in the convex hull of the points; none where the points span no volume."""
+    try:
+        hull = ConvexHull(points_m, qhull_options="QJ")
+    except (QhullError, ValueError):
+        return np.zeros(len(queries_m), bool)
+    inside = np.ones(len(queries_m), bool)
+    for *normal, offset in np.unique(hull.equations.astype(np.float32).round(5), axis=0):
+        inside &= queries_m @ np.array(normal, np.float32) + offset <= 1e-4
+    return inside
+
+
+def field_of(
+    seen: Seen, solid: Bool[np.ndarray, "X Y Z"], observation: ObjectObservation
+) -> Float32[np.ndarray, "X Y Z"]:
+    """Signed field (m, negative inside): the observed surface where it was seen, the smoothed solid elsewhere."""
+    evidence, truncation_m = seen.evidence, 2 * seen.grid.voxel_m
+    smooth = ndimage.gaussian_filter(solid.astype(np.float32), 1.0)
+    field = (0.5 - smooth) * 2 * truncation_m
+    known = np.isfinite(evidence.signed_m) & ((evidence.weight > 0.3) | (evidence.free_views >= 2))
+    field = np.where(known, np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m), field)
+    field = ndimage.gaussian_filter(field, 0.5)
+    return np.maximum(field, seen.base_m - seen.heights_m(observation)).astype(np.float32)

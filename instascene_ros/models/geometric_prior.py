@@ -1,0 +1,43 @@
+"""Whole objects from geometry alone: support contact and the smallest closure that observed free space allows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from instascene_ros.core import meshing, solid
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.meshing import Mesh, RayCaster
+from instascene_ros.core.objects import GeneratedView, ObjectObservation
+from instascene_ros.core.views import PosedCamera
+from instascene_ros.models.closure import Seen, closed_shape, field_of, look_at_object
+
+
+class GeometricPrior:
+    """A solid in an object-aligned grid, rendered from the cameras asked for."""
+
+    name = "geometric"
+
+    def __init__(self, config: CompletionConfig) -> None:
+        self._config = config
+
+    def __call__(
+        self, observation: ObjectObservation, cameras: Sequence[PosedCamera], seed: int
+    ) -> list[GeneratedView]:
+        """See `Prior`."""
+        seen = look_at_object(observation, self._config)
+        mesh = self.solid(observation, seen, seed)
+        _, nearest = cKDTree(seen.points_m).query(mesh.vertices_m)
+        colors = seen.colors[nearest]
+        caster = RayCaster(mesh)
+        views = []
+        for camera, T_world_camera in cameras:
+            depth_m, vertex = caster.look(camera, T_world_camera)
+            rgb = np.where((vertex >= 0)[..., None], colors[np.maximum(vertex, 0)], 0).astype(np.uint8)
+            views.append(GeneratedView(camera, T_world_camera, rgb, depth_m, (vertex >= 0).astype(np.float32)))
+        return views
+
+    def solid(self, observation: ObjectObservation, seen: Seen, seed: int) -> Mesh:
+        """The whole object as a closed mesh."""
+        field = field_of(seen, closed_shape(seen, observation), observation)
+        return meshing.mesh_of_field(seen.grid, solid.largest_part(field, seen.evidence))
