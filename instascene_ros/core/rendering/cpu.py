@@ -24,7 +24,6 @@ class CpuRasterizer:
 
     name = "cpu"
     device = "cpu"
-    device = "cpu"
 
     def __call__(
         self,

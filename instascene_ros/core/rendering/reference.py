@@ -23,7 +23,9 @@ class ReferenceRasterizer:
     """Plain torch on any device; gradients by autograd."""
 
     name = "reference"
-    device = "cpu"
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
 
     def __call__(
         self,
