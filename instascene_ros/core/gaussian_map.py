@@ -84,7 +84,7 @@ class GaussianMap:
     def _each_column(self, change: Callable[[str, Tensor], Tensor]) -> "GaussianMap":
         return GaussianMap(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
 
-    def select(self, rows: Bool[Tensor, " N"] | Int64[Tensor, " R"]) -> "GaussianMap":
+    def select(self, rows: Bool[Tensor, " N"] | Int64[Tensor, " R"] | slice) -> "GaussianMap":
         """A new map of the chosen rows."""
         return self._each_column(lambda _, column: column[rows])
 
