@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from instascene_ros.adapters.counters import SceneCounters
 from instascene_ros.adapters.inputs import InputMonitor
@@ -27,6 +27,7 @@ class Tally:
         return Tally(*(now - before for now, before in pairs))
 
 
+@runtime_checkable
 class Inputs(Protocol):
     """What there is to know of the subscriptions."""
 

@@ -42,7 +42,7 @@ class CameraIntake:
         self.sync = Synchroniser(
             COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s)
         )
-        self._pose_wait_ns, self._max_jump_m = ns_of_s(config.poses.wait_s), config.poses.max_jump_m
+        self._pose_wait_ns, self._max_jump_m = ns_of_s(config.tf_timeout_s), config.max_pose_jump_m
         self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
         self._waiting: deque[tuple[int, MatchedSet]] = deque()  # since when, for a pose
         self._max_waiting = sync.queue_size
@@ -71,12 +71,6 @@ class CameraIntake:
         self._waiting.extend((now_ns, matched) for matched in self.sync.take(partners, now_ns))
         while self._waiting and self._settle(*self._waiting[0], now_ns):
             self._waiting.popleft()
-
-    def clear(self) -> None:
-        """Forget everything that waits."""
-        self.sync.clear()
-        self._waiting.clear()
-        self._last_position_m = None
 
     def _settle(self, since_ns: int, matched: MatchedSet, now_ns: int) -> bool:
         """Deliver or drop; False while a pose may still come."""

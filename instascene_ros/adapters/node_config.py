@@ -32,23 +32,6 @@ class SyncConfig:
 
 
 @dataclass(frozen=True)
-class PosesConfig:
-    """Where the camera was at the stamp of an image."""
-
-    wait_s: float = knob(0.2, "A frame waits this long for a pose (or TF) as new as itself, s.", 0.0, 60.0)
-    max_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
-    max_jump_m: float = knob(0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0)
-    on_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
-    camera_extrinsics: tuple[float, ...] = knob(
-        (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
-        "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
-    )
-
-    def __post_init__(self) -> None:
-        _check_choice("poses.on_jump", self.on_jump, ON_POSE_JUMP)
-
-
-@dataclass(frozen=True)
 class PublishConfig:
     """How often and how much. A rate of 0 = off."""
 
@@ -66,6 +49,14 @@ class SceneNodeConfig:
     cameras: tuple[str, ...] = knob(("camera",), "Names of the cameras: topics <camera>/color/image and so on.")
     map_frame: str = knob("odom", "Frame that everything is mapped and published in; must not jump (REP-105).")
     pose_source: str = knob("pose", "Where camera poses come from: pose (topic <camera>/pose), odom (topic odom) or tf.")
+    camera_extrinsics: tuple[float, ...] = knob(
+        (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+        "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
+    )
+    tf_timeout_s: float = knob(0.2, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0)
+    max_pose_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
+    max_pose_jump_m: float = knob(0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0)
+    on_pose_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
     masks: str = knob("auto", "Entity masks: topic, segmenter, or auto = the topic where it has a publisher.")
     segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
     device: str = knob("auto", "auto, cpu or cuda.")
@@ -74,19 +65,19 @@ class SceneNodeConfig:
     watchdog_period_s: float = knob(5.0, "Every this long the log says what is missing, s; 0 = never.", 0.0, 3600.0)
     request_timeout_s: float = knob(30.0, "A service gives up when the scene is busy for longer, s.", 0.1, 3600.0)
     sync: SyncConfig = field(default_factory=SyncConfig)
-    poses: PosesConfig = field(default_factory=PosesConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 
     def __post_init__(self) -> None:
         _check_choice("pose_source", self.pose_source, POSE_SOURCES)
+        _check_choice("on_pose_jump", self.on_pose_jump, ON_POSE_JUMP)
         _check_choice("masks", self.masks, MASK_SOURCES)
         _check_choice("input_qos", self.input_qos, INPUT_PROFILES)
         if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
             raise InvalidParameterError(f"parameter cameras is {list(self.cameras)}; expected different, non-empty names")
         wanted = 7 * len(self.cameras)
-        if self.pose_source == "odom" and len(self.poses.camera_extrinsics) != wanted:
+        if self.pose_source == "odom" and len(self.camera_extrinsics) != wanted:
             raise InvalidParameterError(
-                f"parameter poses.camera_extrinsics has {len(self.poses.camera_extrinsics)} numbers; "
+                f"parameter camera_extrinsics has {len(self.camera_extrinsics)} numbers; "
                 f"expected {wanted}: x y z qw qx qy qz for each of {list(self.cameras)}"
             )
 

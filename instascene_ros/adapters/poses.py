@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -25,12 +25,11 @@ class PoseLookup:
     reason: str = ""
 
 
+@runtime_checkable
 class PoseSource(Protocol):
     """Answers where the optical frame `frame_id` was at `stamp_ns`."""
 
     def at(self, stamp_ns: int, frame_id: str) -> PoseLookup: ...
-
-    def clear(self) -> None: ...
 
 
 class PoseBuffer:
@@ -105,6 +104,3 @@ class TopicPoses:
         if lookup.T_world_camera is None:
             return lookup
         return PoseLookup(lookup.T_world_camera @ self._T_base_camera)
-
-    def clear(self) -> None:
-        self._buffer.clear()

@@ -51,11 +51,6 @@ class SceneInputs:
         for intake in self.intakes:
             intake.pump()
 
-    def clear(self) -> None:
-        """Forget what waits."""
-        for intake in self.intakes:
-            intake.clear()
-
     def _subscribe_camera(self, intake: CameraIntake) -> None:
         streams: dict[str, type] = {COLOR: Image, DEPTH: Image, INFO: CameraInfo, IGNORE: Image}
         if self._config.masks != "segmenter":
@@ -110,7 +105,7 @@ class SceneInputs:
 
     def _odom_sources(self) -> dict[str, PoseSource]:
         buffer, sources = self._buffer(), {}
-        numbers = np.reshape(self._config.poses.camera_extrinsics, (-1, 7))
+        numbers = np.reshape(self._config.camera_extrinsics, (-1, 7))
         for camera, row in zip(self._config.cameras, numbers, strict=True):
             T_base_camera = matrix_of(row[:3], row[[4, 5, 6, 3]])
             sources[camera] = TopicPoses(self._config.map_frame, buffer, T_base_camera)
@@ -119,7 +114,7 @@ class SceneInputs:
         return sources
 
     def _buffer(self) -> PoseBuffer:
-        return PoseBuffer(ns_of_s(self._config.poses.max_gap_s), ns_of_s(self._config.sync.jump_back_s))
+        return PoseBuffer(ns_of_s(self._config.max_pose_gap_s), ns_of_s(self._config.sync.jump_back_s))
 
     def _add_pose(self, source: TopicPoses, message: PoseStamped | Odometry) -> None:
         try:

@@ -1,7 +1,7 @@
 """The part of SceneMapper that the scene node uses, and how the node makes one."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
@@ -16,6 +16,7 @@ from instascene_ros.core.pipeline import SceneUpdate
 from instascene_ros.core.rendering.contract import Rasterizer
 
 
+@runtime_checkable
 class Scene(Protocol):
     """A SceneMapper, or a stand-in of the same manners."""
 

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Callable
 from threading import Event
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -16,6 +16,7 @@ from instascene_ros.core.errors import InstasceneError
 WAKE_PERIOD_S = 0.2  # how late a signal may be noticed
 
 
+@runtime_checkable
 class RunnableNode(Protocol):
     """A node that can be stopped; `crash` ends the process: an error, or SystemExit when the work is done."""
 

@@ -78,11 +78,6 @@ class Synchroniser:
                     self._forget(head.stamp_ns, partners)
             return matched
 
-    def clear(self) -> None:
-        """Forget everything queued and the newest stamps; counters stay."""
-        with self._lock:
-            self._clear()
-
     def _clear(self) -> None:
         self._queues.clear()
         self._newest_ns.clear()

@@ -35,9 +35,6 @@ class TfPoses:
         except InvalidFrameError as error:
             return PoseLookup(None, True, str(error))
 
-    def clear(self) -> None:
-        self._buffer.clear()
-
     def _frames(self) -> str:
         return " ".join(self._buffer.all_frames_as_string().split()) or "none (is /tf published?)"
 

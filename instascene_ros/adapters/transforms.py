@@ -41,8 +41,9 @@ def pose_of_matrix(T_a_b: Float64[np.ndarray, "4 4"]) -> Pose:
 
 def pose_of(position_m: Float[np.ndarray, " 3"], quat_wxyz: Float[np.ndarray, " 4"]) -> Pose:
     """Pose message; the quaternion is made unit, and identity where it has no length."""
-    norm = float(np.linalg.norm(quat_wxyz))
-    w, x, y, z = (float(c) for c in quat_wxyz / norm) if norm > 0 else (1.0, 0.0, 0.0, 0.0)
+    exact = quat_wxyz.astype(np.float64)
+    norm = float(np.linalg.norm(exact))
+    w, x, y, z = (float(c) for c in exact / norm) if norm > 0 else (1.0, 0.0, 0.0, 0.0)
     return Pose(position=point_of(position_m), orientation=Quaternion(w=w, x=x, y=y, z=z))
 
 

@@ -70,8 +70,8 @@ class SceneNode(Node):
             self._worker.offer(messages.camera, messages)
 
     def _on_jump(self, camera: str, distance_m: float) -> None:
-        action = self._config.poses.on_jump
-        self._warn(f"{camera} jump", f"{camera}: pose jumped {distance_m:.2f} m between frames (poses.on_jump: {action})")
+        action = self._config.on_pose_jump
+        self._warn(f"{camera} jump", f"{camera}: pose jumped {distance_m:.2f} m between frames (on_pose_jump: {action})")
         if action == "reset":
             self._worker.discard_frames()
             self._worker.call(self._owner.reset)
