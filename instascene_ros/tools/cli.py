@@ -101,10 +101,11 @@ def doctor_command() -> None:
     raise typer.Exit(doctor())
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         console.print(f"instascene {__version__} (Python {sys.version.split()[0]})", highlight=False)
         raise typer.Exit()
+    return wanted
 
 
 @app.callback()
