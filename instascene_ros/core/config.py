@@ -67,7 +67,7 @@ class SegmentationConfig:
     min_wall_area_m2: float = knob(0.25, "Any other plane of this visible area is a wall or the like, m2.", 0.0, 100.0)
     support_sigmas: float = knob(1.6, "Pixels this close to such a plane belong to it, depth standard deviations.", 0.0, 20.0)
     patch_px: int = knob(7, "Spacing of the patches that masks are put together from, at 320 px width, px.", 3, 40)
-    cut_log_odds: float = knob(-0.6, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0)
+    cut_log_odds: float = knob(-0.5, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0)
     min_mask_px: int = knob(40, "Smaller masks join a neighbour or are dropped, at 320 px width, px.", 1, 10_000)
     fill_px: int = knob(3, "Masks grow this far into missing depth, at 320 px width, px.", 0, 50)
 

@@ -51,7 +51,9 @@ class GeometricSegmenter:
         return _as_masks(np.maximum(labels, 0), contrast, least_px)
 
 
-def _contrast(edges: Boundaries, strength: Float32[np.ndarray, " E"], regions: Int32[np.ndarray, " S"]) -> Float32[np.ndarray, " R"]:
+def _contrast(
+    edges: Boundaries, strength: Float32[np.ndarray, " E"], regions: Int32[np.ndarray, " S"]
+) -> Float32[np.ndarray, " R"]:
     """Mean odds, 0..1, that the boundaries of each region to other regions are real; 1 where it touches none."""
     count = int(regions.max(initial=-1)) + 1
     a, b = regions[edges.first], regions[edges.second]
@@ -75,7 +77,7 @@ def _as_masks(labels: Int32[np.ndarray, "H W"], scores: Float32[np.ndarray, " R"
 @njit(cache=True)
 @no_type_check
 def _fill(labels, lab, steps):
-    """Grow all labels, -1 included, into the zeros around them: each pixel joins the neighbour most like it in colour."""
+    """Grow all labels, -1 too, into the zeros around them: each pixel joins the neighbour closest to it in colour."""
     height, width = labels.shape
     for _ in range(steps):
         before = labels.copy()

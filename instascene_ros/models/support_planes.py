@@ -75,7 +75,9 @@ def _largest_part(on: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     return parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count else on
 
 
-def _refit(points: Float32[np.ndarray, "P 3"], facing: Float64[np.ndarray, "3"]) -> tuple[Float64[np.ndarray, "3"], float]:
+def _refit(
+    points: Float32[np.ndarray, "P 3"], facing: Float64[np.ndarray, "3"]
+) -> tuple[Float64[np.ndarray, "3"], float]:
     """Least-squares plane, its normal on the side of `facing`. Far points count less: they are noisier."""
     weights = 1 / np.maximum(points[:, 2].astype(np.float64), 0.1) ** 2
     center = (points * weights[:, None]).sum(0) / weights.sum()
@@ -155,7 +157,9 @@ def thing_pixels(
     """
     tall = np.minimum(np.abs(heights), 3 * limit)
     clear = tall >= limit
-    share = np.bincount(regions.ravel(), clear.ravel(), count) / np.maximum(np.bincount(regions.ravel(), minlength=count), 1)
+    share = np.bincount(regions.ravel(), clear.ravel(), count) / np.maximum(
+        np.bincount(regions.ravel(), minlength=count), 1
+    )
     thing = (share >= CLEAR_SHARE) & (_outline_step(regions, tall, count) >= STEP_SHARE * limit)
     return np.where(thing[regions] & (clear | (share < TALL_SHARE)[regions]), regions, 0)
 

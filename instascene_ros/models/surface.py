@@ -27,7 +27,9 @@ class Surface:
         return np.abs(self.normals).sum(-1) > 0
 
 
-def depth_noise_m(depth_m: Float32[np.ndarray, "*shape"], base_m: float, growth_per_m: float) -> Float32[np.ndarray, "*shape"]:
+def depth_noise_m(
+    depth_m: Float32[np.ndarray, "*shape"], base_m: float, growth_per_m: float
+) -> Float32[np.ndarray, "*shape"]:
     """Standard deviation of structured-light depth: quadratic in the distance (Nguyen et al., 3DIMPVT 2012)."""
     return (base_m + growth_per_m * (depth_m - 0.4) ** 2).astype(np.float32)
 
@@ -62,7 +64,7 @@ def surface_of_depth(
 def _fit_planes(inverse, sigma, guess, radius, steep):
     """[H W 3] slope right and down (1/m/px) and value (1/m) of inverse depth; zero where fewer than six neighbours fit.
 
-    `sigma` is of inverse depth; `guess` is an earlier fit or zero, `steep` the relative change a pixel may show without.
+    `sigma` is of inverse depth; `guess` is an earlier fit or zero, `steep` the relative change a pixel may show then.
     """
     height, width = inverse.shape
     planes = np.zeros((height, width, 3), np.float32)
