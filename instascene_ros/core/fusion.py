@@ -2,7 +2,8 @@
 
 The heaviest surfel of a pixel answers for it. Its distance to the observed surface is averaged over its pixels and it
 moves along its viewing rays by the share that a running mean gives the new view, as in surfel fusion (Keller et al.,
-3DV 2013); noise falls with the square root of the views at the price of one render. What the camera looks through loses confidence.
+3DV 2013): noise falls with the square root of the views, at the price of one render. What the camera looks through
+loses confidence.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from instascene_ros.core import depth
-from instascene_ros.core.config import MappingConfig
-from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Trace
 from instascene_ros.core.rendering.render import Rendering
 
@@ -29,19 +28,19 @@ class _Answers:
     weights: Float32[Tensor, " P"]
 
 
-def fuse(frame: Frame, rendering: Rendering, gaussians: GaussianMap, config: MappingConfig) -> None:
+def fuse(keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> None:
     """Move surfels towards what the frame shows, recolour them, and update their confidence."""
     assert rendering.trace is not None
     device = gaussians.device
-    observed_m = torch.from_numpy(frame.depth_m).to(device).reshape(-1)
-    tolerance = torch.from_numpy(depth.tolerance_m(frame.depth_m, config)).to(device).reshape(-1)
-    clean = torch.from_numpy(depth.usable(frame.depth_m, config) & ~depth.edges(frame.depth_m, config)).to(device)
+    observed_m = torch.from_numpy(keyframe.frame.depth_m.copy()).to(device).reshape(-1)
+    tolerance = torch.from_numpy(keyframe.tolerance_m).to(device).reshape(-1)
+    clean = torch.from_numpy(keyframe.usable & ~keyframe.edges).to(device).reshape(-1)
     mapped_m = rendering.depth_m.reshape(-1)
     residual_m = observed_m - mapped_m
-    agrees = clean.reshape(-1) & (mapped_m > 0) & (residual_m.abs() < tolerance)
-    seen_through = clean.reshape(-1) & (mapped_m > 0) & (residual_m > 2 * tolerance)
+    agrees = clean & (mapped_m > 0) & (residual_m.abs() < tolerance)
+    seen_through = clean & (mapped_m > 0) & (residual_m > 2 * tolerance)
     answers = _answers(rendering.trace, len(observed_m))
-    _confirm(_only(answers, agrees), residual_m, frame, gaussians, config)
+    _confirm(_only(answers, agrees), residual_m, keyframe, gaussians)
     _contradict(_only(answers, seen_through), gaussians)
 
 
@@ -64,9 +63,9 @@ def _mean_of(answers: _Answers, values: Float32[Tensor, "P C"], rows: int) -> Fl
 
 
 def _confirm(
-    answers: _Answers, residual_m: Float32[Tensor, " H*W"], frame: Frame, gaussians: GaussianMap, config: MappingConfig
+    answers: _Answers, residual_m: Float32[Tensor, " P"], keyframe: Keyframe, gaussians: GaussianMap
 ) -> None:
-    n, device = len(gaussians), gaussians.device
+    n, device, frame = len(gaussians), gaussians.device, keyframe.frame
     rays = torch.from_numpy(frame.camera.rays()).to(device).reshape(-1, 3)[answers.pixels]
     R_world_camera = torch.from_numpy(frame.T_world_camera[:3, :3].astype(np.float32)).to(device)
     shift_m = _mean_of(answers, (rays * residual_m[answers.pixels, None]) @ R_world_camera.T, n)
@@ -79,7 +78,7 @@ def _confirm(
     normals = gaussians.normals
     gaussians.means_m += share * (shift_m * normals).sum(-1, keepdim=True) * normals
     gaussians.colors += share * (color - gaussians.colors)
-    gaussians.confidence = (gaussians.confidence + seen.float()).clamp(max=config.max_confidence)
+    gaussians.confidence = (gaussians.confidence + seen.float()).clamp(max=keyframe.config.max_confidence)
 
 
 def _contradict(answers: _Answers, gaussians: GaussianMap) -> None:
