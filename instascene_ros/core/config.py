@@ -22,13 +22,17 @@ class MappingConfig:
     depth_noise_m: float = knob(0.0015, "Depth noise (one sigma) close to the camera, m.", 0.0, 0.1)
     depth_noise_quadratic: float = knob(0.002, "Growth of depth noise with distance, m per m^2.", 0.0, 0.1)
     keyframe_translation_m: float = knob(0.02, "A frame this far from the last keyframe becomes one, m.", 0.0, 10.0)
-    keyframe_rotation_deg: float = knob(2.0, "A frame turned this much since the last keyframe becomes one, deg.", 0.0, 180.0)
+    keyframe_rotation_deg: float = knob(
+        2.0, "A frame turned this much since the last keyframe becomes one, deg.", 0.0, 180.0
+    )
     keyframe_max_gap: int = knob(5, "At the latest every this many frames is a keyframe.", 1, 1000)
     max_keyframes: int = knob(150, "Keyframes remembered, spread evenly over the past.", 2, 10_000)
     seed_stride_px: int = knob(2, "One Gaussian is seeded per square of this many pixels.", 1, 16)
     seed_opacity: float = knob(0.9, "Opacity of a new Gaussian.", 0.05, 0.99)
     explained_alpha: float = knob(0.7, "Pixels the map covers less than this get new Gaussians.", 0.05, 1.0)
-    explained_sigmas: float = knob(4.0, "Depth off the map by more than this many sigmas (and 5 mm) is news.", 1.0, 100.0)
+    explained_sigmas: float = knob(
+        4.0, "Depth off the map by more than this many sigmas (and 5 mm) is news.", 1.0, 100.0
+    )
     max_confidence: float = knob(30.0, "Observations a Gaussian averages over at most.", 1.0, 1e6)
     refine_steps: int = knob(3, "Gradient steps after each keyframe.", 0, 1000)
     refine_window: int = knob(6, "Recent keyframes that the steps look at.", 1, 100)
@@ -41,17 +45,31 @@ class TrackingConfig:
 
     min_trace_weight: float = knob(0.1, "A Gaussian belongs to a pixel when its alpha*T exceeds this.", 0.01, 1.0)
     border_px: int = knob(2, "Pixels this close to a mask border do not vote, px at 320 px image width.", 0, 50)
-    min_visible_px: float = knob(20.0, "A segment is observed when it covers this much of a view, px at 320 px width.", 1.0, 1e6)
-    min_containment: float = knob(0.8, "A mask holds a segment when it covers this share of its visible part.", 0.5, 1.0)
-    min_part_share: float = knob(0.15, "A mask cuts a segment when it covers this share of its visible part.", 0.01, 0.5)
-    min_target_share: float = knob(0.3, "A mask extends a segment that fills this share of the mask's mapped part.", 0.01, 1.0)
+    min_visible_px: float = knob(
+        20.0, "A segment is observed when it covers this much of a view, px at 320 px width.", 1.0, 1e6
+    )
+    min_containment: float = knob(
+        0.8, "A mask holds a segment when it covers this share of its visible part.", 0.5, 1.0
+    )
+    min_part_share: float = knob(
+        0.15, "A mask cuts a segment when it covers this share of its visible part.", 0.01, 0.5
+    )
+    min_target_share: float = knob(
+        0.3, "A mask extends a segment that fills this share of the mask's mapped part.", 0.01, 1.0
+    )
     min_consensus: float = knob(0.6, "Segments are one object when this share of their observers agree.", 0.1, 1.0)
-    consensus_prior_views: float = knob(2.0, "Views that it takes to change the standing verdict on two segments.", 0.0, 100.0)
+    consensus_prior_views: float = knob(
+        2.0, "Views that it takes to change the standing verdict on two segments.", 0.0, 100.0
+    )
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
     confirm_views: int = knob(3, "Keyframes that must see an instance before it is confirmed.", 1, 1000)
     min_gaussians: int = knob(50, "Instances with fewer Gaussians are not published.", 1, 1_000_000)
-    link_radius_m: float = knob(0.02, "Points of an object farther than this from its main part are noise, m.", 0.001, 1.0)
-    max_object_size_m: float = knob(0.6, "What is longer than this is furniture or room, not an object, m.", 0.01, 100.0)
+    link_radius_m: float = knob(
+        0.02, "Points of an object farther than this from its main part are noise, m.", 0.001, 1.0
+    )
+    max_object_size_m: float = knob(
+        0.6, "What is longer than this is furniture or room, not an object, m.", 0.01, 100.0
+    )
 
 
 @dataclass(frozen=True)
@@ -65,9 +83,13 @@ class SegmentationConfig:
     min_support_px_share: float = knob(0.02, "Share of the image below which a plane is not looked for.", 0.001, 1.0)
     min_table_area_m2: float = knob(0.06, "A level plane of this visible area carries objects, m2.", 0.0, 100.0)
     min_wall_area_m2: float = knob(0.25, "Any other plane of this visible area is a wall or the like, m2.", 0.0, 100.0)
-    support_sigmas: float = knob(1.6, "Pixels this close to such a plane belong to it, depth standard deviations.", 0.0, 20.0)
+    support_sigmas: float = knob(
+        1.6, "Pixels this close to such a plane belong to it, depth standard deviations.", 0.0, 20.0
+    )
     patch_px: int = knob(7, "Spacing of the patches that masks are put together from, at 320 px width, px.", 3, 40)
-    cut_log_odds: float = knob(-0.5, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0)
+    cut_log_odds: float = knob(
+        -0.5, "Patches join while the log odds of a cut stay below this; lower cuts more.", -5.0, 5.0
+    )
     min_mask_px: int = knob(40, "Smaller masks join a neighbour or are dropped, at 320 px width, px.", 1, 10_000)
     fill_px: int = knob(3, "Masks grow this far into missing depth, at 320 px width, px.", 0, 50)
 
@@ -84,7 +106,9 @@ class CompletionConfig:
     max_voxels: int = knob(200_000, "Voxels that an object's volume is divided into at most.", 1000, 100_000_000)
     min_voxel_m: float = knob(0.002, "Voxels are never smaller than this, m.", 0.0002, 0.1)
     depth_noise_m: float = knob(0.0015, "Standard deviation of the depth images near the objects, m.", 0.0, 0.05)
-    observed_tolerance_m: float = knob(0.006, "A vertex this near to the observed depth counts as observed, m.", 0.0, 0.1)
+    observed_tolerance_m: float = knob(
+        0.006, "A vertex this near to the observed depth counts as observed, m.", 0.0, 0.1
+    )
     smoothing_iterations: int = knob(3, "Taubin smoothing steps of a completed mesh.", 0, 100)
 
 
