@@ -8,14 +8,13 @@ from time import monotonic
 
 import torch
 
-from instascene_ros.action import CompleteObject as CompleteObjectAction
 from instascene_ros.adapters.completed_objects import completed_message
 from instascene_ros.adapters.completion_request import CompletionRequest
 from instascene_ros.adapters.error_codes import MapChangedError, OutOfMemoryError, UnknownTransformError
 from instascene_ros.adapters.job_queue import Job
 from instascene_ros.adapters.objects import observation_of
 from instascene_ros.adapters.stamps import duration_of_s
-from instascene_ros.core.completion import complete_object
+from instascene_ros.core.completion import Stage, complete_object
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import CancelledError, InstasceneError
 from instascene_ros.core.meshing import Mesh, write_ply
@@ -24,7 +23,6 @@ from instascene_ros.core.protocols import Prior
 from instascene_ros.msg import CompletedObject as CompletedObjectMessage
 from instascene_ros.srv import ObserveObject
 
-Feedback = CompleteObjectAction.Feedback
 Observe = Callable[[ObserveObject.Request, Callable[[], bool]], ObserveObject.Response]
 OBSERVED = 0.1  # share of the whole job that observing takes
 
@@ -58,11 +56,11 @@ class Completer:
         Raises:
             InstasceneError: named, with the words for the caller.
         """
-        job.report(Feedback.STAGE_OBSERVE, 0.0, "asking the scene node for the object")
+        job.report(Stage.OBSERVE, 0.0, "asking the scene node for the object")
         response = self._observe(request.observe_request(), job.cancelled)
         _check_frame(request.target_frame, response.header.frame_id)
         observation = observation_of(response)
-        job.report(Feedback.STAGE_OBSERVE, OBSERVED, _summary(observation))
+        job.report(Stage.OBSERVE, OBSERVED, _summary(observation))
         key = (
             observation.map_id, observation.instance_id, observation.instance_revision,
             request.method, request.seed, request.max_faces,
@@ -85,8 +83,8 @@ class Completer:
             # Not merely "differs from the observation's": the news of a new map may come after its first observation.
             return self._current_map_id() not in (heard_at_start, observation.map_id)
 
-        def progress(stage: str, fraction: float, message: str) -> None:
-            job.report(STAGES[stage], OBSERVED + (1 - OBSERVED) * fraction, message)
+        def progress(stage: Stage, fraction: float, message: str) -> None:
+            job.report(int(stage), OBSERVED + (1 - OBSERVED) * fraction, message)
 
         try:
             completed = complete_object(

@@ -11,6 +11,7 @@ from instascene_ros.adapters.completion_config import MAX_WAITING, CompletionNod
 from instascene_ros.adapters.completion_request import CompletionRequest
 from instascene_ros.adapters.error_codes import Codes, RequestTimeoutError, code_of
 from instascene_ros.adapters.job_queue import Job, JobQueue, Progress, wait_for
+from instascene_ros.core.completion import Stage
 from instascene_ros.core.errors import InstasceneError
 from instascene_ros.core.protocols import Prior
 from instascene_ros.srv import CompleteObject
@@ -93,7 +94,7 @@ class CompletionDesk:
         late = False
         try:
             if ahead := self._queue.ahead_of(job):
-                tell(Progress(CompleteObjectAction.Feedback.STAGE_QUEUED, 0.0, f"{ahead} before it"))
+                tell(Progress(Stage.QUEUED, 0.0, f"{ahead} before it"))
             return wait_for(job, timeout_s, gave_up, tell)
         except RequestTimeoutError:
             late = True

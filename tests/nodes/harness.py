@@ -41,7 +41,8 @@ class NodeProcess:
     """One running node: its output so far, and ways to stop it."""
 
     def __init__(self, argv: list[str]) -> None:
-        path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "nodes"), os.environ.get("PYTHONPATH", "")])
+        folders = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "nodes"), os.environ.get("PYTHONPATH", "")]
+        path = os.pathsep.join(folders)
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             argv, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -60,7 +61,10 @@ class NodeProcess:
 
     def wait_for_output(self, text: str, timeout_s: float = 20.0) -> None:
         """Fail unless the node prints `text` (it may have done so before)."""
-        wait_until(lambda: text in self.output, timeout_s, lambda: f"{text!r} in the output:\n{self.output}")
+        ended = self.process.poll
+        wait_until(lambda: text in self.output or ended() is not None, timeout_s, lambda: f"{text!r} in:\n{self.output}")
+        if text not in self.output:
+            pytest.fail(f"the node ended with {ended()} before it printed {text!r}:\n{self.output}")
 
     def stop(self, number: int = signal.SIGINT, timeout_s: float = 15.0) -> int:
         """Send a signal (SIGINT = Ctrl-C) and return the exit code; kills a node that does not end."""
