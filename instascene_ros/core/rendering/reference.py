@@ -38,7 +38,7 @@ class ReferenceRasterizer:
         """See `Rasterizer`."""
         surfels = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits)
         R_camera_world, t_world_camera = _pose(T_world_camera, gaussians.device)
-        means, axes, log_scales, logits = _in_camera(*(column.double() for column in surfels), R_camera_world, t_world_camera)
+        means, axes, log_scales, logits = in_camera(*(column.double() for column in surfels), R_camera_world, t_world_camera)
         order = torch.argsort(means[:, 2], stable=True)
         order = order[means[order, 2] > NEAR_M]
         sorted_surfels = (means[order], axes[order], log_scales[order], logits[order])
@@ -80,7 +80,7 @@ def weights_of_rays(
     return torch.where(T_after > MIN_TRANSMITTANCE, alpha * T_before, 0.0)
 
 
-def _in_camera(
+def in_camera(
     means_m: Float[Tensor, "N 3"],
     quats_wxyz: Float[Tensor, "N 4"],
     log_scales: Float[Tensor, "N 2"],
@@ -102,7 +102,7 @@ def _chunks(num_rays: int, num_surfels: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, num_rays, step))
 
 
-def _trace(weights: list[Float[Tensor, "R N"]], order: Int64[Tensor, " N"], min_weight: float) -> Trace:
+def _trace(weights: list[Float[Tensor, "_ N"]], order: Int64[Tensor, " N"], min_weight: float) -> Trace:
     every = torch.cat([w.detach() for w in weights])
     pixels, ranks = torch.nonzero(every > min_weight, as_tuple=True)
     return Trace(order[ranks], pixels, every[pixels, ranks].float())
