@@ -1,0 +1,31 @@
+"""What every test shares: a ROS domain of this run's own, so that nothing here talks to a robot next door."""
+
+import os
+import random
+import socket
+
+LAST_SAFE_DOMAIN = 101  # above it the ports of a domain collide with Linux's ephemeral ones
+
+
+def discovery_port(domain: int) -> int:
+    """UDP port on which the participants of a domain find each other (DDSI-RTPS 9.6.1)."""
+    return 7400 + 250 * domain
+
+
+def free_domain() -> int:
+    """A domain in which nobody listens now."""
+    domains = random.SystemRandom().sample(range(1, LAST_SAFE_DOMAIN + 1), LAST_SAFE_DOMAIN)
+    for domain in domains:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", discovery_port(domain)))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError(f"all ROS domains from 1 to {LAST_SAFE_DOMAIN} are in use on this machine")
+
+
+# Set while pytest starts: before rclpy is first imported, here or in the node processes that tests start.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("INSTASCENE_TEST_DOMAIN", str(free_domain()))
+os.environ["ROS_DOMAIN_ID"] = os.environ["INSTASCENE_TEST_DOMAIN"]
