@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-import instascene_ros
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+import instascene_ros
 
 ROBOT = Path(get_package_share_directory("instascene_ros")) / "launch" / "instascene.launch.py"
 SAMPLE = Path(instascene_ros.__file__).parent / "sample"
@@ -48,7 +49,9 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument("scene", default_value=str(SAMPLE), description="Folder of the recorded scene."),
             DeclareLaunchArgument(
-                "masks", default_value="masks", description="Folder of recorded masks in the scene; '' = segment every frame."
+                "masks",
+                default_value="masks",
+                description="Folder of recorded masks in the scene; '' = segment every frame.",
             ),
             DeclareLaunchArgument("rate", default_value="1.0", description="Speed, times the recorded one."),
             DeclareLaunchArgument(

@@ -84,12 +84,12 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "cameras",
                 default_value="",
-                description="Camera names, joined by commas; topics are <camera>/color/image and so on. '' = params_file.",
+                description="Camera names, joined by commas: topics <camera>/color/image etc. '' = params_file.",
             ),
             DeclareLaunchArgument(
                 "map_frame",
                 default_value="",
-                description="Frame to map and publish in; it must not jump: odom, or the base of a fixed arm. '' = params_file.",
+                description="Frame to map and publish in, e.g. odom or base_link; must not jump. '' = params_file.",
             ),
             DeclareLaunchArgument(
                 "pose_source",

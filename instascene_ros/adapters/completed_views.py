@@ -58,7 +58,8 @@ def object_marker(completed: CompletedObject, header: Header, max_faces: int) ->
     return Marker(
         header=header, ns=NAMESPACE, id=completed.instance_id, type=Marker.TRIANGLE_LIST, action=Marker.ADD,
         pose=pose_of_matrix(completed.T_world_object), scale=Vector3(x=1.0, y=1.0, z=1.0),
-        color=ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0), points=[points[i] for i in corners], colors=[paints[i] for i in corners],
+        color=ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0),
+        points=[points[i] for i in corners], colors=[paints[i] for i in corners],
     )  # fmt: skip
 
 
@@ -66,4 +67,3 @@ def completed_markers(objects: Sequence[CompletedObject], header: Header, max_fa
     """Every object anew: the first entry clears what a viewer still shows."""
     clear = Marker(header=header, ns=NAMESPACE, action=Marker.DELETEALL)
     return MarkerArray(markers=[clear, *(object_marker(one, header, max_faces) for one in objects)])
-

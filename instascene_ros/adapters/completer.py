@@ -1,4 +1,4 @@
-"""The completion job: observe, complete, remember. Stateless but for its cache, so several may run on several machines."""
+"""The completion job: observe, complete, remember. Stateless but for its cache, so several workers may run."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -43,7 +43,12 @@ class Completer:
     """
 
     def __init__(
-        self, config: CompletionConfig, observe: Observe, current_map_id: Callable[[], str], mesh_dir: str, cache_size: int
+        self,
+        config: CompletionConfig,
+        observe: Observe,
+        current_map_id: Callable[[], str],
+        mesh_dir: str,
+        cache_size: int,
     ) -> None:
         self._config, self._observe, self._current_map_id = config, observe, current_map_id
         self._mesh_dir = Path(mesh_dir).expanduser().resolve() if mesh_dir else None
@@ -126,6 +131,6 @@ def _summary(observation: ObjectObservation) -> str:
 def _check_frame(target_frame: str, map_frame: str) -> None:
     if target_frame not in ("", map_frame):
         raise UnknownTransformError(
-            f"target_frame is {target_frame!r}; answers come in the map frame {map_frame!r}: leave target_frame empty and "
+            f"target_frame is {target_frame!r}; answers come in the map frame {map_frame!r}: leave it empty and "
             "transform the pose on your side (tf2_ros: sudo apt install ros-jazzy-tf2-ros)"
         )

@@ -30,7 +30,9 @@ class CompletionRequest:
     target_frame: str  # '' = map frame
 
     @classmethod
-    def of(cls, message: CompleteObject.Request | CompleteObjectAction.Goal, default_method: str) -> "CompletionRequest":
+    def of(
+        cls, message: CompleteObject.Request | CompleteObjectAction.Goal, default_method: str
+    ) -> "CompletionRequest":
         """Raises InvalidRequestError, naming the field."""
         if message.select_by not in (SELECT_ID, SELECT_POINT):
             raise InvalidRequestError(

@@ -11,6 +11,7 @@ from instascene_ros.core.errors import CancelledError
 
 Result = TypeVar("Result")
 POLL_S = 0.05  # how soon a caller notices that it gave up, or ran out of time
+STOP_S = 2.0  # the thread is a daemon: a step that takes longer does not keep the process
 MIN_STEP = 0.01  # progress that is worth telling
 
 
@@ -49,6 +50,12 @@ class Job(Generic[Result]):
         """Nobody waits for this job any more."""
         return self.callers <= 0 and not self.wanted_anyway
 
+    def news(self, told: int) -> tuple[list[Progress], bool]:
+        """What came after the first `told` steps of progress, and whether that is all. Waits for either a little."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.finished or len(self.history) > told, POLL_S)
+            return self.history[told:], self.finished
+
     def outcome(self) -> Result:
         """The result of a finished job, or its error raised."""
         if self.error is not None:
@@ -56,9 +63,11 @@ class Job(Generic[Result]):
         return self.result
 
     def finish(self, result: Result | None, error: Exception | None) -> None:
+        """The first end counts."""
         with self.changed:
-            self.result, self.error, self.finished = result, error, True
-            self.changed.notify_all()
+            if not self.finished:
+                self.result, self.error, self.finished = result, error, True
+                self.changed.notify_all()
 
 
 class JobQueue(Generic[Result]):
@@ -79,7 +88,7 @@ class JobQueue(Generic[Result]):
         """
         with self._wake:
             for job in self._jobs:
-                if job.key == key and not job.cancelled():
+                if job.key == key and not job.cancelled() and not job.finished:
                     job.callers += 1
                     return job
             if not self._running or len(self._jobs) >= self._max_jobs:
@@ -91,24 +100,29 @@ class JobQueue(Generic[Result]):
             return job
 
     def leave(self, job: Job[Result], wanted_anyway: bool = False) -> None:
-        """One caller less; a job that nobody wants is dropped, or stops at its next question."""
+        """One caller less; a job that nobody wants is dropped, or stops at its next question if it runs."""
         with self._wake:
             job.callers -= 1
             job.wanted_anyway |= wanted_anyway
+            if job.cancelled() and job in self._jobs[1:]:
+                self._jobs.remove(job)
+                job.finish(None, CancelledError("cancelled before its turn came"))
 
     def ahead_of(self, job: Job[Result]) -> int:
         """Jobs to be done before it starts."""
         with self._wake:
-            return self._jobs.index(job) if job in self._jobs else 0
+            before = self._jobs[: self._jobs.index(job)] if job in self._jobs else []
+            return sum(not other.finished for other in before)
 
     def stop(self) -> None:
-        """Ask the running job to end, answer all that wait, end the thread."""
+        """Answer all that wait at once, ask the running job to end, and wait for it a little."""
         with self._wake:
             self._running = False
             for job in self._jobs:
                 job.wanted_anyway, job.callers = False, 0
+                job.finish(None, CancelledError("cancelled: the node is shutting down"))
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(STOP_S)
 
     def _run(self) -> None:
         while True:
@@ -124,8 +138,6 @@ class JobQueue(Generic[Result]):
 
 def _carry_out(job: Job[Result]) -> None:
     try:
-        if job.cancelled():
-            raise CancelledError("the request was cancelled before its turn came")
         job.finish(job.work(job), None)
     except Exception as error:  # belongs to the callers, who re-raise it
         job.finish(None, error)
@@ -143,9 +155,7 @@ def wait_for(
     """
     told, deadline_s = 0, monotonic() + timeout_s
     while True:
-        with job.changed:
-            job.changed.wait_for(lambda: job.finished or len(job.history) > told, POLL_S)
-            news, finished = job.history[told:], job.finished
+        news, finished = job.news(told)
         for progress in news:
             tell(progress)
         told += len(news)

@@ -22,7 +22,13 @@ UP = (0.0, 0.0, 1.0)  # the map frame's z axis points up (REP-103)
 
 def surfel_columns(gaussians: GaussianMap) -> Float32[np.ndarray, "N 13"]:
     """Rows in the order of SURFEL_FIELDS: m, wxyz, standard deviations in m, opacity and colour 0..1."""
-    parts = [gaussians.means_m, gaussians.quats_wxyz, gaussians.scales_m, gaussians.opacities[:, None], gaussians.colors]
+    parts = [
+        gaussians.means_m,
+        gaussians.quats_wxyz,
+        gaussians.scales_m,
+        gaussians.opacities[:, None],
+        gaussians.colors,
+    ]
     return torch.cat(parts, dim=-1).detach().cpu().numpy()
 
 
@@ -65,12 +71,15 @@ def view_of(message: ObjectViewMessage) -> ObjectView:
     """
     camera = camera_of(message.camera_info)
     images = {
-        "colour": decode_rgb(message.color), "depth": decode_depth_m(message.depth), "mask": decode(message.mask, ("mono8",))
-    }  # fmt: skip
+        "colour": decode_rgb(message.color),
+        "depth": decode_depth_m(message.depth),
+        "mask": decode(message.mask, ("mono8",)),
+    }
     for name, pixels in images.items():
         if pixels.shape[:2] != (camera.height, camera.width):
             raise InvalidFrameError(
-                f"{name} of a view is {pixels.shape[1]}x{pixels.shape[0]} px but its camera is {camera.width}x{camera.height}"
+                f"{name} of a view is {pixels.shape[1]}x{pixels.shape[0]} px "
+                f"but its camera is {camera.width}x{camera.height} px"
             )
     return ObjectView(camera, images["colour"], images["depth"], images["mask"], matrix_of_pose(message.camera_pose))
 
@@ -98,5 +107,3 @@ def observation_of(response: ObserveObject.Response) -> ObjectObservation:
         views=tuple(view_of(view) for view in response.views),
         up=np.array(UP),
     )
-
-

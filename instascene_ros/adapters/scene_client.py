@@ -19,6 +19,7 @@ class SceneClient:
 
     def __init__(self, node: Node, group: CallbackGroup, timeout_s: float) -> None:
         self._client = node.create_client(ObserveObject, "observe_object", callback_group=group)
+        self._name = node.resolve_service_name("observe_object")
         self._timeout_s = timeout_s
 
     def observe(self, request: ObserveObject.Request, cancelled: Callable[[], bool]) -> ObserveObject.Response:
@@ -32,14 +33,12 @@ class SceneClient:
         """
         deadline_s = monotonic() + self._timeout_s
         while not self._client.service_is_ready():
-            self._check(
-                cancelled, deadline_s, NoMapError(f"no node serves {self._client.srv_name}: is the scene node running?")
-            )
+            self._check(cancelled, deadline_s, NoMapError(f"no node serves {self._name}: is the scene node running?"))
             sleep(POLL_S)
         answered = Event()
         future = self._client.call_async(request)
         future.add_done_callback(lambda _: answered.set())
-        late = RequestTimeoutError(f"{self._client.srv_name} did not answer within {self._timeout_s:g} s")
+        late = RequestTimeoutError(f"{self._name} did not answer within {self._timeout_s:g} s")
         try:
             while not answered.wait(POLL_S):
                 self._check(cancelled, deadline_s, late)

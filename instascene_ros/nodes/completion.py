@@ -30,6 +30,7 @@ from instascene_ros.srv import CompleteObject
 
 # One for every request that waits, and some for cancels, refusals and the scene node's answers.
 NUM_THREADS = MAX_WAITING + 4
+GOODBYE_S = 0.5
 
 
 class CompletionNode(Node):
@@ -59,8 +60,11 @@ class CompletionNode(Node):
         self.get_logger().info(f"completes objects; method {config.method!r} unless a request names another")
 
     def close(self) -> None:
-        """End the work; whoever waits is told CANCELED."""
+        """End the work. Whoever waits is told CANCELED: those answers still leave through the executor."""
         self._desk.close()
+        last_s = monotonic() + GOODBYE_S
+        while monotonic() < last_s:
+            self.executor.spin_once(timeout_sec=0.05)
 
     def _serve(self, request: CompleteObject.Request, response: CompleteObject.Response) -> CompleteObject.Response:
         self._desk.answer(request, response, s_of_duration(request.timeout), lambda: False, lambda _: None)

@@ -153,6 +153,6 @@ def test_stopping_cancels_what_runs_and_what_waits() -> None:
     gate.entered.wait(LONG_S)
     queue.stop()
     for job in jobs:
-        with pytest.raises(CancelledError):
+        with pytest.raises(CancelledError, match="shutting down"):
             wait(job)
     assert queue.join("c", gate) is None

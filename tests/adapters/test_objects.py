@@ -28,7 +28,9 @@ def surfels(count: int, seed: int = 0) -> GaussianMap:
         return torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32))
 
     quats = torch.nn.functional.normalize(random(count, 4, low=-1.0, high=1.0), dim=-1)
-    return GaussianMap.from_surfels(random(count, 3), quats, random(count, 2, low=1e-3, high=1e-2), random(count), random(count, 3))
+    return GaussianMap.from_surfels(
+        random(count, 3), quats, random(count, 2, low=1e-3, high=1e-2), random(count), random(count, 3)
+    )
 
 
 def view(width: int = 7, height: int = 5) -> ObjectView:

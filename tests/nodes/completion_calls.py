@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness import Client, NodeProcess, client, node_process, wait_until
+from harness import NAMESPACE, Client, NodeProcess, client, node_process, wait_until
 from rclpy.action import ActionClient
 from std_srvs.srv import SetBool, Trigger
 
@@ -20,7 +20,8 @@ class Goal:
     def __init__(self, actions: ActionClient, **fields: Any) -> None:
         self.feedback: list[CompleteObjectAction.Feedback] = []
         sent = actions.send_goal_async(
-            CompleteObjectAction.Goal(**fields), feedback_callback=lambda message: self.feedback.append(message.feedback)
+            CompleteObjectAction.Goal(**fields),
+            feedback_callback=lambda message: self.feedback.append(message.feedback),
         )
         wait_until(sent.done, LONG_S, lambda: "the goal is answered")
         self.handle = sent.result()
@@ -75,14 +76,14 @@ class Completions:
     @contextmanager
     def shut_gate(self) -> Iterator[None]:
         """Methods `hold-<stage>` wait at that stage."""
-        self.ros.call(SetBool, "gate", SetBool.Request(data=False))
+        self.set_gate(False)
         try:
             yield
         finally:
-            self.open_gate()
+            self.set_gate(True)
 
-    def open_gate(self) -> None:
-        self.ros.call(SetBool, "gate", SetBool.Request(data=True))
+    def set_gate(self, is_open: bool) -> None:
+        self.ros.call(SetBool, "gate", SetBool.Request(data=is_open))
 
     @contextmanager
     def silent_scene(self) -> Iterator[None]:
@@ -102,11 +103,11 @@ class Completions:
 
 
 @contextmanager
-def completion_stack(mesh_dir: str) -> Iterator[Completions]:
+def completion_stack(mesh_dir: str, namespace: str = NAMESPACE) -> Iterator[Completions]:
     with (
-        node_process("stand_in_scene") as scene,
-        node_process("gated_completion", {"mesh_dir": mesh_dir}) as completion,
-        client() as ros,
+        node_process("stand_in_scene", namespace=namespace) as scene,
+        node_process("gated_completion", {"mesh_dir": mesh_dir}, namespace) as completion,
+        client(namespace) as ros,
     ):
         scene.wait_for_output("stand-in scene is up", LONG_S)
         completion.wait_for_output("completes objects", LONG_S)
