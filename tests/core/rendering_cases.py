@@ -15,8 +15,10 @@ from instascene_ros.core.rendering.contract import Blended, Rasterizer, Trace
 CAMERA = Camera(45.0, 47.0, 23.3, 17.1, 48, 36)
 COLUMNS = ("means_m", "quats_wxyz", "log_scales", "opacity_logits")
 
+Triple = tuple[float, float, float]
 
-def pose(angles_rad: tuple[float, float, float] = (0.1, -0.2, 0.3), t_m: tuple[float, float, float] = (0.1, -0.1, 0.05)):
+
+def pose(angles_rad: Triple = (0.1, -0.2, 0.3), t_m: Triple = (0.1, -0.1, 0.05)) -> np.ndarray:
     """T_world_camera of a camera that looks roughly along world z."""
     a, b, c = angles_rad
     Rx = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])

@@ -75,8 +75,9 @@ def test_depth_and_normals_of_a_slanted_plane_are_exact(name: str) -> None:
     centre = torch.tensor([0.1, 0.0, 2.0])
     means = centre + grid.reshape(-1, 2) @ torch.stack([along, torch.linalg.cross(normal, along)])
     n = len(means)
+    quats = quats_from_normals(normal.expand(n, 3))
     gaussians = GaussianMap.from_surfels(
-        means, quats_from_normals(normal.expand(n, 3)), torch.full((n, 2), 0.05), torch.full((n,), 0.8), torch.ones(n, 3)
+        means, quats, torch.full((n, 2), 0.05), torch.full((n,), 0.8), torch.ones(n, 3)
     )
     T_world_camera = pose((0.05, -0.1, 0.2), (0.05, 0.02, -0.1))
     rendering = render(rasterizer, gaussians.to(rasterizer.device), CAMERA, T_world_camera)

@@ -129,7 +129,7 @@ def _project_one(surfels, i, view, record, box):
 @compiled(parallel=True)
 @no_type_check
 def project(surfels: Surfels, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Records [N 12], boxes [N 4] (left, right, top, bottom; half open; empty where nothing can be seen), depths [N]."""
+    """Records [N 12], boxes [N 4] (left, right, top, bottom; half open; all zero where nothing is seen), depths [N]."""
     n = len(surfels.means_m)
     records = np.empty((n, RECORD), np.float32)
     boxes = np.zeros((n, 4), np.int32)

@@ -55,9 +55,11 @@ class GsplatRasterizer:
             import gsplat
             from gsplat.cuda._backend import _C as kernels
         except ImportError as error:
-            raise BackendUnavailableError(f"backend gsplat cannot be imported ({error}): pip install gsplat==1.5.3") from error
+            raise BackendUnavailableError(f"gsplat cannot be imported ({error}): pip install gsplat==1.5.3") from error
         if kernels is None:
-            raise BackendUnavailableError("gsplat found no CUDA compiler to build its kernels: install the CUDA toolkit (nvcc)")
+            raise BackendUnavailableError(
+                "gsplat finds no CUDA compiler for its kernels: install the CUDA toolkit (nvcc)"
+            )
         self._gsplat: Any = gsplat
 
     def __call__(
@@ -88,9 +90,8 @@ class GsplatRasterizer:
     @torch.no_grad()
     def _tiles(self, splats: Splats, camera: Camera) -> Tiles:
         low, high = extents(splats)
-        radii = torch.where(
-            (splats.depths_m > NEAR_M)[:, None] & (splats.opacities > MIN_ALPHA)[:, None], ((high - low) / 2).ceil(), 0.0
-        )
+        seen = (splats.depths_m > NEAR_M) & (splats.opacities > MIN_ALPHA)
+        radii = torch.where(seen[:, None], ((high - low) / 2).ceil(), 0.0)
         across, down = -(-camera.width // TILE_PX), -(-camera.height // TILE_PX)
         _, ids, flat_ids = self._gsplat.isect_tiles(
             ((low + high) / 2)[None], radii.int()[None], splats.depths_m[None], TILE_PX, across, down

@@ -36,16 +36,14 @@ class ReferenceRasterizer:
         min_trace_weight: float | None = None,
     ) -> Blended:
         """See `Rasterizer`."""
-        surfels = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits)
-        R_camera_world, t_world_camera = _pose(T_world_camera, gaussians.device)
-        means, axes, log_scales, logits = in_camera(*(column.double() for column in surfels), R_camera_world, t_world_camera)
-        order = torch.argsort(means[:, 2], stable=True)
+        columns = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits)
+        pose = _pose(T_world_camera, gaussians.device)
+        means, axes, log_scales, logits = in_camera(*(column.double() for column in columns), *pose)
+        order = torch.argsort(means[:, 2].float(), stable=True)  # equal depths: by row, as the other backends
         order = order[means[order, 2] > NEAR_M]
         sorted_surfels = (means[order], axes[order], log_scales[order], logits[order])
         rays = torch.from_numpy(camera.rays()).to(gaussians.device).double().reshape(-1, 3)
-        weights = [
-            weights_of_rays(*sorted_surfels, rays[pixels], camera) for pixels in _chunks(len(rays), len(order))
-        ]
+        weights = [weights_of_rays(*sorted_surfels, rays[pixels], camera) for pixels in _chunks(len(rays), len(order))]
         features_sorted = features.double()[order]
         blended = torch.cat([w @ features_sorted for w in weights]).float()
         alpha = torch.cat([w.sum(-1) for w in weights]).float()

@@ -1,0 +1,125 @@
+"""How fast a rendering backend blends: `python -m instascene_ros.tools.bench_rendering`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from jaxtyping import Float32
+from torch import Tensor
+
+from instascene_ros.core.camera import Camera
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.geometry import quats_from_normals
+from instascene_ros.core.rendering import make_rasterizer
+from instascene_ros.core.rendering.contract import Rasterizer
+
+NUM_CHANNELS = 7  # what `render` blends: colour, normal, plane offset
+MIN_TRACE_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class RenderingTimes:
+    """Best and median milliseconds of one view."""
+
+    num_surfels: int
+    forward_ms: tuple[float, float]
+    traced_ms: tuple[float, float]  # forward with trace pairs
+    trained_ms: tuple[float, float]  # forward and backward, without trace
+    pairs_per_px: float  # traced
+
+
+def wavy_wall(num_surfels: int, camera: Camera) -> GaussianMap:
+    """A bumpy surface that fills the view, every surfel in sight, its standard deviation 0.7 of their spacing."""
+    rng = np.random.default_rng(0)
+    u = rng.uniform(-0.5, camera.width - 0.5, num_surfels)
+    v = rng.uniform(-0.5, camera.height - 0.5, num_surfels)
+    x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+    depth_m = 1.5 + 0.4 * np.sin(6 * x) + 0.3 * np.cos(9 * y)
+    means = np.stack([x * depth_m, y * depth_m, depth_m + rng.normal(0, 0.003, num_surfels)], axis=-1)
+    toward = -means / np.linalg.norm(means, axis=-1, keepdims=True) + rng.normal(0, 0.3, (num_surfels, 3))
+    normals = toward / np.linalg.norm(toward, axis=-1, keepdims=True)
+    spacing_px = np.sqrt(camera.width * camera.height / num_surfels)
+    scales = 0.7 * spacing_px * depth_m[:, None] / camera.fx * np.exp(rng.normal(0, 0.2, (num_surfels, 2)))
+    tensors = [torch.from_numpy(a.astype(np.float32)) for a in (means, normals, scales)]
+    means_m, unit_normals, scales_m = tensors
+    opacities, colors = rng.uniform(0.5, 0.95, num_surfels), rng.uniform(0, 1, (num_surfels, 3))
+    return GaussianMap.from_surfels(
+        means_m, quats_from_normals(unit_normals), scales_m,
+        torch.from_numpy(opacities.astype(np.float32)), torch.from_numpy(colors.astype(np.float32)),
+    )  # fmt: skip
+
+
+def bench_rendering(rasterizer: Rasterizer, width_px: int, num_surfels: int, repeats: int) -> RenderingTimes:
+    """Time one view of `wavy_wall`, 4:3, with 7 channels."""
+    camera = Camera(525.0, 525.0, 319.5, 239.5, 640, 480).scaled_to_width(width_px)
+    gaussians = wavy_wall(num_surfels, camera).to(rasterizer.device)
+    features = torch.rand(num_surfels, NUM_CHANNELS, device=rasterizer.device)
+    of_image = torch.rand(camera.height, camera.width, NUM_CHANNELS, device=rasterizer.device)
+
+    def forward(min_trace_weight: float | None = None) -> int:
+        trace = rasterizer(gaussians, features, camera, np.eye(4), min_trace_weight).trace
+        return len(trace.weights) if trace else 0
+
+    def train() -> None:
+        _gradients(rasterizer, gaussians, features, camera, of_image)
+
+    return RenderingTimes(
+        num_surfels, _time(forward, repeats), _time(lambda: forward(MIN_TRACE_WEIGHT), repeats), _time(train, repeats),
+        forward(MIN_TRACE_WEIGHT) / (camera.width * camera.height),
+    )  # fmt: skip
+
+
+def _gradients(
+    rasterizer: Rasterizer,
+    gaussians: GaussianMap,
+    features: Float32[Tensor, "N C"],
+    camera: Camera,
+    of_image: Float32[Tensor, "H W C"],
+) -> None:
+    names = ("means_m", "quats_wxyz", "log_scales", "opacity_logits")
+    leaves = [getattr(gaussians, name).clone().requires_grad_() for name in names]
+    colours = features.clone().requires_grad_()
+    moved = replace(gaussians, **dict(zip(names, leaves, strict=True)))
+    blended = rasterizer(moved, colours, camera, np.eye(4))
+    torch.autograd.backward(blended.features, of_image, inputs=[*leaves, colours])
+
+
+def _time(function: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Best and median, ms, after two warm-up calls that also compile."""
+    times_ms = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        function()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times_ms.append(1000 * (time.perf_counter() - start))
+    return min(times_ms[2:]), float(np.median(times_ms[2:]))
+
+
+def main(
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    width: Annotated[int, typer.Option(help="image width, px (4:3)")] = 0,
+    surfels: Annotated[str, typer.Option(help="numbers of surfels, comma-separated")] = "",
+    repeats: Annotated[int, typer.Option(help="timed calls of each kind")] = 20,
+) -> None:
+    """Print a table of rendering times, best (median) of the repeats."""
+    rasterizer = make_rasterizer(device)
+    on_gpu = rasterizer.device == "cuda"
+    width = width or (640 if on_gpu else 320)
+    hardware = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} CPU cores"
+    size = f"{width}x{width * 3 // 4}, {NUM_CHANNELS} channels"
+    print(f"backend {rasterizer.name}, {hardware}, torch {torch.__version__}, {size}\n")
+    print("| surfels | forward ms | with trace > 0.1 | forward + backward | traced pairs/px |")
+    print("|---|---|---|---|---|")
+    for count in (int(n) for n in (surfels or ("100000,300000" if on_gpu else "20000,50000")).split(",")):
+        times = bench_rendering(rasterizer, width, count, repeats)
+        cells = [f"{best:.1f} ({median:.1f})" for best, median in (times.forward_ms, times.traced_ms, times.trained_ms)]
+        print(f"| {count} | {' | '.join(cells)} | {times.pairs_per_px:.1f} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
