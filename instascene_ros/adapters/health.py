@@ -71,12 +71,20 @@ class SceneHealth:
         if problems:
             return "waiting for " + "; ".join(problems)
         if recent.invalid:
-            return f"frames cannot be used: {self.counters.last_invalid or 'camera_info has not been received'}"
+            return f"frames cannot be used: {self._last_invalid()}"
         if recent.no_pose:
             return f"waiting for poses at the image stamps: {self.last_no_pose()}"
         if recent.unmatched:
             return f"waiting for messages whose stamps fit colour (sync.slop_s): {self.misses()}"
         return ""
+
+    def complaint(self, recent: Tally) -> str:
+        """What the status says: why nothing moves, or what was wrong with the frames that were dropped lately."""
+        dropped = f"{recent.invalid} frames dropped: {self._last_invalid()}" if recent.invalid else ""
+        return self.waiting_for(recent) or dropped
+
+    def _last_invalid(self) -> str:
+        return self.counters.last_invalid or "camera_info has not been received"
 
     def misses(self) -> str:
         """Which partners were missing, how often."""

@@ -44,6 +44,7 @@ class CameraIntake:
         )
         self._pose_wait_ns, self._max_jump_m = ns_of_s(config.tf_timeout_s), config.max_pose_jump_m
         self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
+        self._infos_follow = False  # the last image had a camera_info of its own stamp
         self._waiting: deque[tuple[int, MatchedSet]] = deque()  # since when, for a pose
         self._max_waiting = sync.queue_size
         self._last_position_m: Float64[np.ndarray, " 3"] | None = None
@@ -75,24 +76,23 @@ class CameraIntake:
     def _settle(self, since_ns: int, matched: MatchedSet, now_ns: int) -> bool:
         """Deliver or drop; False while a pose may still come."""
         color: Image = matched.messages[COLOR]
-        lookup = self._poses.at(matched.stamp_ns, color.header.frame_id.lstrip("/"))
-        if lookup.T_world_camera is not None:
-            self._deliver(matched.messages, lookup.T_world_camera)
-            return True
-        if lookup.final or now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting:
+        waited = now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting
+        lookup, info = self._poses.at(matched.stamp_ns, color.header.frame_id.lstrip("/")), self._info_of(color, waited)
+        if lookup.T_world_camera is not None and info is not None:
+            self._deliver(matched.messages, info, lookup.T_world_camera)
+        elif lookup.T_world_camera is None and (lookup.final or waited):
             self.dropped_no_pose += 1
             self.last_no_pose = lookup.reason
             self._hooks.warn(f"{self.camera} pose", f"{self.camera}: image without a pose dropped: {lookup.reason}")
-            return True
-        return False
-
-    def _deliver(self, messages: dict[str, Any], T_world_camera: Float64[np.ndarray, "4 4"]) -> None:
-        info = self._info_of(messages[COLOR])
-        if info is None:
+        elif waited:
             self.dropped_no_info += 1
             topic = f"{self.camera}/{INFO}"
             self._hooks.warn(topic, f"{self.camera}: image dropped, {topic} has not been received: is it published?")
-            return
+        else:
+            return False
+        return True
+
+    def _deliver(self, messages: dict[str, Any], info: CameraInfo, T_world_camera: Float64[np.ndarray, "4 4"]) -> None:
         self._check_jump(T_world_camera[:3, 3])
         self._hooks.deliver(
             FrameMessages(
@@ -101,10 +101,14 @@ class CameraIntake:
             )  # fmt: skip
         )
 
-    def _info_of(self, color: Image) -> CameraInfo | None:
-        """The one with the image's stamp, otherwise the newest: intrinsics rarely change, and some drivers send them once."""
-        exact = [info for info in self._infos if info.header.stamp == color.header.stamp]
-        return exact[-1] if exact else (self._infos[-1] if self._infos else None)
+    def _info_of(self, color: Image, waited: bool) -> CameraInfo | None:
+        """The one with the image's stamp, otherwise the newest, because some drivers send it once.
+
+        None while one of the same stamp may come: the driver sent the last image's with it.
+        """
+        exact = next((info for info in self._infos if info.header.stamp == color.header.stamp), None)
+        self._infos_follow = exact is not None or (self._infos_follow and not waited)
+        return exact or (self._infos[-1] if self._infos and not self._infos_follow else None)
 
     def _check_jump(self, position_m: Float64[np.ndarray, " 3"]) -> None:
         previous_m, self._last_position_m = self._last_position_m, position_m

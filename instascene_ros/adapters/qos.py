@@ -1,11 +1,18 @@
 """Quality-of-service profiles by name, as isaac_ros_common spells them."""
 
+from copy import copy
+
 from rclpy.qos import DurabilityPolicy, QoSPresetProfiles, QoSProfile, ReliabilityPolicy
 
 
-def input_qos(name: str) -> QoSProfile:
-    """Profile of a subscription, one of node_config.INPUT_PROFILES. SENSOR_DATA (best effort) hears every publisher."""
-    return QoSPresetProfiles[name].value
+def input_qos(name: str, depth: int) -> QoSProfile:
+    """Profile of a subscription, one of node_config.INPUT_PROFILES, that holds `depth` messages while Python is busy.
+
+    SENSOR_DATA (best effort) hears every publisher.
+    """
+    profile = copy(QoSPresetProfiles[name].value)
+    profile.depth = depth
+    return profile
 
 
 def latched_qos(depth: int = 1) -> QoSProfile:

@@ -60,6 +60,8 @@ class SceneInputs:
             self._subscribe(kind, f"{intake.camera}/{stream}", required, lambda m, s=stream: intake.add(s, m))
 
     def _subscribe(self, kind: type, name: str, required: bool, store: Callable[[Any], None]) -> None:
+        # Odometry comes far more often than images.
+        depth = self._config.sync.queue_size * (1 if kind in (Image, CameraInfo) else 10)
         monitor = InputMonitor(self._node.resolve_topic_name(name), required)
         self.monitors.append(monitor)
         self._topics[name] = monitor
@@ -69,7 +71,7 @@ class SceneInputs:
             store(message)
 
         self._node.create_subscription(
-            kind, name, received, input_qos(self._config.input_qos),
+            kind, name, received, input_qos(self._config.input_qos, depth),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: self._note_qos(monitor, event)),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )  # fmt: skip

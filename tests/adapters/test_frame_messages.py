@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-import messages as made
+import camera_messages as made
 
 from instascene_ros.adapters.frames import FrameMessages, to_frame
 from instascene_ros.adapters.images import encode, encode_labels

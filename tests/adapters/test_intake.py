@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-import messages as made
+import camera_messages as made
 
 from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.intake import COLOR, DEPTH, INFO, MASKS, CameraIntake, IntakeHooks
@@ -57,7 +57,7 @@ class Bench:
 
 def test_frame_is_handed_on_with_the_pose_at_its_stamp() -> None:
     bench = Bench()
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.images(150)
     bench.pose(100, 1.0)
     assert bench.delivered == []
@@ -69,7 +69,7 @@ def test_frame_is_handed_on_with_the_pose_at_its_stamp() -> None:
 
 def test_frame_without_a_pose_is_dropped_after_a_bounded_wait() -> None:
     bench = Bench(tf_timeout_s=0.2)
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.images(100)
     bench.at(199)
     assert bench.intake.dropped_no_pose == 0
@@ -82,7 +82,7 @@ def test_frame_without_a_pose_is_dropped_after_a_bounded_wait() -> None:
 
 def test_hopeless_frame_does_not_hold_up_the_next() -> None:
     bench = Bench()
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.pose(200)
     bench.images(100)
     bench.images(200)
@@ -94,7 +94,7 @@ def test_frames_that_wait_for_poses_are_bounded() -> None:
     from instascene_ros.adapters.node_config import SyncConfig
 
     bench = Bench(sync=SyncConfig(queue_size=3))
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     for stamp_ms in range(100, 1100, 100):
         bench.images(stamp_ms)
     assert bench.intake.dropped_no_pose == 7
@@ -107,23 +107,50 @@ def test_frame_without_camera_info_is_dropped_and_said() -> None:
     bench = Bench()
     bench.pose(100)
     bench.images(100)
+    bench.at(200)
     assert bench.delivered == [] and bench.intake.dropped_no_info == 1
     assert "cam/color/camera_info has not been received" in bench.warnings[0]
 
 
-def test_camera_info_of_the_same_stamp_is_preferred_to_the_newest() -> None:
+def infos_ms(bench: Bench) -> list[int]:
+    return [messages.info.header.stamp.nanosec // made.MS for messages in bench.delivered]
+
+
+def test_late_camera_info_is_waited_for() -> None:
     bench = Bench()
-    for stamp_ms in (100, 200):
-        bench.intake.add(INFO, made.info(stamp_ms))
-        bench.pose(stamp_ms)
+    bench.pose(100)
     bench.images(100)
-    bench.images(150)
-    assert [messages.info.header.stamp.nanosec // made.MS for messages in bench.delivered] == [100, 200]
+    bench.intake.add(INFO, made.info(100))
+    assert infos_ms(bench) == [100]
+
+
+def test_camera_info_sent_once_serves_every_image_at_once() -> None:
+    bench = Bench()
+    bench.intake.add(INFO, made.info(50))
+    for stamp_ms in (100, 200):
+        bench.pose(stamp_ms)
+        bench.images(stamp_ms)
+    assert infos_ms(bench) == [50, 50]
+
+
+def test_camera_info_of_each_image_is_waited_for_once_it_comes_with_each_image() -> None:
+    bench = Bench()
+    for stamp_ms in (100, 200, 300):
+        bench.pose(stamp_ms)
+    bench.intake.add(INFO, made.info(100))
+    bench.images(100)
+    bench.images(200)
+    assert infos_ms(bench) == [100]
+    bench.intake.add(INFO, made.info(200))
+    assert infos_ms(bench) == [100, 200]
+    bench.images(300)
+    bench.at(200)  # it never comes: the newest will do
+    assert infos_ms(bench) == [100, 200, 200]
 
 
 def test_masks_are_waited_for_while_they_are_wanted() -> None:
     bench = Bench()
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.pose(100)
     bench.partners = [MASKS]
     bench.images(100)
@@ -134,7 +161,7 @@ def test_masks_are_waited_for_while_they_are_wanted() -> None:
 
 def test_masks_that_never_come_cost_the_frame_after_a_bounded_wait() -> None:
     bench = Bench()
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.pose(100)
     bench.partners = [MASKS]
     bench.images(100)
@@ -144,8 +171,9 @@ def test_masks_that_never_come_cost_the_frame_after_a_bounded_wait() -> None:
 
 def test_pose_jump_is_told_before_the_frame_is_delivered() -> None:
     bench = Bench(max_pose_jump_m=0.5)
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     for stamp_ms, x_m in [(100, 0.0), (200, 0.4), (300, 2.0), (400, 2.1)]:
+        bench.intake.add(INFO, made.info(stamp_ms))
         bench.pose(stamp_ms, x_m)
         bench.images(stamp_ms)
     assert bench.jumps_m == pytest.approx([1.6]) and bench.intake.pose_jumps == 1
@@ -154,7 +182,7 @@ def test_pose_jump_is_told_before_the_frame_is_delivered() -> None:
 
 def test_pose_jump_check_can_be_switched_off() -> None:
     bench = Bench(max_pose_jump_m=0.0)
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     for stamp_ms, x_m in [(100, 0.0), (200, 100.0)]:
         bench.pose(stamp_ms, x_m)
         bench.images(stamp_ms)
@@ -163,7 +191,7 @@ def test_pose_jump_check_can_be_switched_off() -> None:
 
 def test_repeated_and_older_images_are_counted() -> None:
     bench = Bench()
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.pose(100)
     bench.pose(200)
     for stamp_ms in (200, 200, 100):
@@ -175,7 +203,7 @@ def test_repeated_and_older_images_are_counted() -> None:
 
 def test_time_that_starts_over_is_said_and_mapping_goes_on() -> None:
     bench = Bench(max_pose_jump_m=0.5)
-    bench.intake.add(INFO, made.info(100))
+    bench.intake.add(INFO, made.info(50))
     bench.pose(9000, 5.0)
     bench.images(9000)
     bench.pose(100)

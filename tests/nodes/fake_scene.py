@@ -1,6 +1,7 @@
-"""A scene node whose map is one Gaussian a frame and one instance a mask label: quick, and its answers are known.
+"""A scene node whose map is one Gaussian a frame: quick, and its answers are known.
 
-Run as `python -m fake_scene`. Frame k puts Gaussian k at the camera's position; every label seen so far is an instance.
+Run as `python -m fake_scene`. Each frame puts a Gaussian at the camera's position; where the frame has a mask, it
+belongs to the instance whose id is the red of the first pixel.
 """
 
 import time
@@ -34,14 +35,14 @@ class FakeScene:
 
     def process(self, frame: Frame) -> SceneUpdate:
         if frame.rgb[0, 0, 2] == SLOW_BLUE:
-            time.sleep(2)
+            time.sleep(3)
         if frame.rgb[0, 0, 2] == CRASH_BLUE:
             raise ZeroDivisionError("a bug")
         position_m = torch.from_numpy(frame.T_world_camera[None, :3, 3].astype(np.float32))
         quats, scales_m = torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 2), 0.01)
         color = torch.from_numpy(frame.rgb[0, :1].astype(np.float32) / 255)
         self.gaussians.append(GaussianMap.from_surfels(position_m, quats, scales_m, torch.full((1,), 0.9), color))
-        label = int(frame.masks.labels.max(initial=0)) if frame.masks else 0
+        label = int(frame.rgb[0, 0, 0]) if frame.masks and len(frame.masks) else 0
         self._labels = np.append(self._labels, np.int32(label))
         self.keyframes.append(frame)
         self.instances = self._instances(frame.stamp_ns)

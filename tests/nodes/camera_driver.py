@@ -1,0 +1,59 @@
+"""A camera (and a localisation) in the test process: publishes messages to the scene node over DDS."""
+
+from typing import Any
+
+import camera_messages as made
+from geometry_msgs.msg import PoseStamped
+from harness import Client, wait_until
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+
+from instascene_ros.msg import MapStatus
+
+
+class CameraDriver:
+    """Publishes sets of messages; stamps grow by 100 ms from set to set unless given."""
+
+    TOPICS = {
+        "pose": (PoseStamped, "camera/pose"),
+        "info": (CameraInfo, "camera/color/camera_info"),
+        "color": (Image, "camera/color/image"),
+        "depth": (Image, "camera/depth/image"),
+        "masks": (Image, "camera/masks/image"),
+    }
+
+    def __init__(self, ros: Client) -> None:
+        qos = QoSProfile(depth=20)
+        self.publishers = {name: ros.node.create_publisher(*kind, qos) for name, kind in self.TOPICS.items()}
+        self.statuses: list[MapStatus] = ros.collect(MapStatus, "status", QoSProfile(depth=10))
+        self.stamp_ms = 1000
+
+    def wait_for_node(self) -> None:
+        """Until the node listens to everything."""
+        wait_until(
+            lambda: all(p.get_subscription_count() for p in self.publishers.values()), 30, lambda: "subscriptions of the node"
+        )
+        wait_until(lambda: self.statuses, 30, lambda: "a status of the node")
+
+    def send(self, stamp_ms: int | None = None, **changes: Any) -> int:
+        """Publish one set; `changes` replaces messages, None leaves one out. Returns the stamp."""
+        self.stamp_ms = self.stamp_ms + 100 if stamp_ms is None else stamp_ms
+        t = self.stamp_ms
+        whole = {"pose": made.pose(t), "info": made.info(t), "color": made.color(t), "depth": made.depth(t), "masks": made.labels(t)}
+        for name, message in {**whole, **changes}.items():
+            if message is not None:
+                self.publishers[name].publish(message)
+        return t
+
+    @property
+    def status(self) -> MapStatus:
+        return self.statuses[-1]
+
+    def wait_for(self, **counts: int) -> MapStatus:
+        """Until a status has exactly these values."""
+
+        def reached() -> bool:
+            return all(getattr(self.status, name) == value for name, value in counts.items())
+
+        wait_until(reached, 30, lambda: f"{counts} in the status: {self.status}")
+        return self.status
