@@ -83,6 +83,7 @@ def test_late_subscriber_gets_the_latched_snapshot_with_frame_and_stamp(ros: Cli
     clouds = ros.collect(PointCloud2, "instances/points", latched_qos())
     markers = ros.collect(MarkerArray, "instances/markers", latched_qos())
     wait_until(lambda: arrays and clouds and markers, 30, lambda: "latched messages")
+    wait_until(lambda: len(arrays[-1].instances) == 2 and clouds[-1].width == 4, 30, lambda: "what a rate limit held back")
     array = arrays[-1]
     assert [(i.id, i.num_points, i.state) for i in array.instances] == [(1, 2, 1), (2, 2, 1)]
     assert array.instances[1].centroid.x == pytest.approx(0.51)
