@@ -98,8 +98,9 @@ def _checked(
     if len(rows) > 1:
         raise ValueError(f"columns of different lengths: { {name: len(stored[name]) for name in expected} }")
     for name, like in expected.items():
-        if stored[name].dtype != like.dtype or stored[name].shape[1:] != like.shape[1:] or stored[name].ndim != like.ndim:
-            raise ValueError(f"column {name} is {stored[name].dtype}{list(stored[name].shape)}")
+        found = stored[name]
+        if (found.dtype, found.ndim, found.shape[1:]) != (like.dtype, like.ndim, like.shape[1:]):
+            raise ValueError(f"column {name} is {found.dtype}{list(found.shape)}")
     return {name: stored[name] for name in expected}
 
 

@@ -15,7 +15,7 @@ from instascene_ros.core.recording import read_image, read_trajectory
 DEPTH_SCALE = 5000.0  # stored units per metre, of the benchmark's PNG files
 MAX_IMAGE_GAP_S = 0.02  # colour and depth of one frame are at most this far apart
 MAX_POSE_GAP_S = 0.1  # poses are interpolated across gaps up to this
-# Focal lengths and centre of the benchmark's cameras (fx, fy, cx, cy; px at 640x480), and the default of its ROS driver.
+# fx, fy, cx, cy (px at 640x480) of the benchmark's cameras, and what its ROS driver assumed.
 INTRINSICS = {
     "freiburg1": (517.3, 516.5, 318.6, 255.3),
     "freiburg2": (520.9, 521.0, 325.1, 249.7),

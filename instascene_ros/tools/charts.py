@@ -58,9 +58,11 @@ def curve(values: Sequence[float], frames: Sequence[int], title: str) -> Markup:
     )
     base = height - 22
     parts = [
-        f'<path d="M{left} {base}H{WIDTH - right}" class="line soft"/><path d="M{left} 12H{WIDTH - right}" class="line grid"/>',
+        f'<path d="M{left} {base}H{WIDTH - right}" class="line soft"/>',
+        f'<path d="M{left} 12H{WIDTH - right}" class="line grid"/>',
         f'<polyline points="{points}" class="line"/>',
-        f'<text x="{left - 8}" y="16" class="end soft">{top:,.0f}</text><text x="{left - 8}" y="{base + 4}" class="end soft">0</text>',
+        f'<text x="{left - 8}" y="16" class="end soft">{top:,.0f}</text>',
+        f'<text x="{left - 8}" y="{base + 4}" class="end soft">0</text>',
         f'<text x="{left}" y="{height - 5}" class="soft">frame {frames[0]}</text>',
         f'<text x="{WIDTH - right}" y="{height - 5}" class="end soft">{frames[-1]}</text>',
     ]
@@ -78,7 +80,8 @@ def lanes(rows: Sequence[Lane], first: int, last: int) -> Markup:
         parts.append(f'<text x="{left - 10}" y="{y + 13}" class="end">{escape(row.label)}</text>')
         for start, stop in row.spans:
             x, end = left + scale * (start - first), left + scale * (stop + 1 - first)
-            parts.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{end - x:.1f}" height="{height - 6}" rx="3" fill="{row.color}"/>')
+            box = f'x="{x:.1f}" y="{y + 3}" width="{end - x:.1f}" height="{height - 6}"'
+            parts.append(f'<rect {box} rx="3" fill="{row.color}"/>')
         if row.merged_into:
             parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}" class="soft">→ {escape(row.merged_into)}</text>')
     y = len(rows) * height

@@ -35,8 +35,8 @@ def teaching_errors(out: Path | None = None) -> Iterator[None]:
         where = f" to {error.filename}" if error.filename else f" to {out}" if out else ""
         _stop(f"cannot write{where}: {error.strerror or error}; free some space or choose another --out", FAILED)
     except KeyboardInterrupt:
-        kept = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out and out.is_dir() else []
-        _stop(f"interrupted; complete in {out}: {', '.join(kept) or 'nothing yet'}" if out else "interrupted", INTERRUPTED)
+        kept = sorted(path.name for path in out.iterdir()) if out and out.is_dir() else []
+        _stop(f"interrupted; complete in {out}: {', '.join(kept) or 'nothing yet'}", INTERRUPTED)
 
 
 def _stop(message: str, status: int) -> None:
@@ -110,7 +110,9 @@ def _print_version(wanted: bool) -> bool:
 
 @app.callback()
 def options_of_all(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
     pass
 

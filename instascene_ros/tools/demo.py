@@ -30,13 +30,14 @@ def demo(options: RunOptions, console: Console, use_ros: bool, open_browser: boo
         InstasceneError: the nodes were started and failed.
     """
     if not (SAMPLE / "scene.json").exists():
-        raise InvalidSceneError(f"the sample scene is missing ({SAMPLE}); install the package again, or use instascene run")
+        raise InvalidSceneError(f"the sample scene is missing ({SAMPLE}): install the package again")
     options = replace(options, scene=SAMPLE)
     if use_ros and ros_is_built():
         console.print("Playing the sample through the ROS 2 nodes.")
         play_through_nodes(options)
     else:
-        console.print(f"Running without ROS 2 ({'as asked for' if not use_ros else 'its interfaces are not built here'}).")
+        why = "its interfaces are not built here" if use_ros else "as asked for"
+        console.print(f"Running without ROS 2 ({why}).")
         run(options, console)
     report = options.out / outputs.REPORT
     _show(report, console, open_browser)

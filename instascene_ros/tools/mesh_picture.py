@@ -10,7 +10,7 @@ from instascene_ros.core.camera import Camera
 from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.geometry import inverse, project, transform
 
-INVENTED_TINT = np.array([240, 120, 30], np.float32)  # orange, 0..255
+INVENTED_TINT = np.array([200, 50, 220], np.float32)  # magenta, 0..255: few things have that colour
 TINT_SHARE, AMBIENT = 0.55, 0.45
 PLY_TYPES = {"float": "<f4", "uchar": "u1", "int": "<i4"}
 
@@ -31,7 +31,8 @@ class PaintedMesh:
             header, body = path.read_bytes().split(b"end_header\n", 1)
             lines = [line.split() for line in header.decode().splitlines()]
             count = {line[1]: int(line[2]) for line in lines if line[0] == "element"}
-            vertex = np.dtype([(line[2], PLY_TYPES[line[1]]) for line in lines if line[0] == "property" and len(line) == 3])
+            columns = [line[1:] for line in lines if line[0] == "property" and len(line) == 3]
+            vertex = np.dtype([(name, PLY_TYPES[kind]) for kind, name in columns])
             vertices = np.frombuffer(body, vertex, count["vertex"])
             face = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
             faces = np.frombuffer(body, face, count["face"], offset=vertices.nbytes)
@@ -40,7 +41,7 @@ class PaintedMesh:
                 np.stack([vertices[name] for name in ("red", "green", "blue")], axis=-1), vertices["observed"] > 0,
             )  # fmt: skip
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InvalidSceneError(f"{path} is not a completed object as this package writes them: {error!r}") from error
+            raise InvalidSceneError(f"{path} is not a completed object as it is written here: {error!r}") from error
 
     def normals(self) -> Float32[np.ndarray, "V 3"]:
         """Unit outward vertex normals."""
@@ -84,7 +85,8 @@ def _visible_faces(
     at = np.stack([u, v], axis=-1)
     area = _cross(b - a, c - a)
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.stack([_cross(c - b, at - b), _cross(a - c, at - c), _cross(b - a, at - a)], axis=-1) / area[:, None]
+        parts = np.stack([_cross(c - b, at - b), _cross(a - c, at - c), _cross(b - a, at - a)], axis=-1)
+        weights = parts / area[:, None]
     inside = (weights >= -1e-6).all(axis=-1)
     face, weights, pixel = face[inside], weights[inside], (v * camera.width + u)[inside]
     near = np.lexsort(((weights * z[face]).sum(axis=-1), pixel))

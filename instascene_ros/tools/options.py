@@ -76,9 +76,7 @@ class RunOptions:
     segmenter: Annotated[str | None, typer.Option(help="Segment the frames instead, for example: geometric.")] = None
     frames: Frames = FrameRange()
     every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1
-    width: Annotated[
-        int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")
-    ] = 0
+    width: Annotated[int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")] = 0
     complete: Annotated[
         str, typer.Option(parser=parse_selection, metavar="all|none|ID,ID", help="Objects to complete.")
     ] = NONE
@@ -111,7 +109,9 @@ def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 inspect.Parameter(
-                    f.name, inspect.Parameter.KEYWORD_ONLY, annotation=hints[f.name],
+                    f.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    annotation=hints[f.name],
                     default=inspect.Parameter.empty if f.default is MISSING else f.default,
                 )  # fmt: skip
                 for f in fields(options)

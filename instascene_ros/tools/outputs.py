@@ -68,7 +68,8 @@ class Timeline:
 
     def add(self, frame: int, stamp_ns: int, num_gaussians: int, instances: Instances) -> dict[str, Any]:
         """A mapped frame; returns its row, to which more may be added."""
-        merges = {(old, int(kept)) for kept, ids in zip(instances.ids, instances.merged_ids, strict=True) for old in ids}
+        heirs = zip(instances.ids.tolist(), instances.merged_ids, strict=True)
+        merges = {(old, kept) for kept, absorbed in heirs for old in absorbed}
         row = {
             "frame": frame, "stamp_ns": stamp_ns, "gaussians": num_gaussians, "instances": len(instances),
             "ids": instances.ids.tolist(), "merges": sorted(merges - self._told),

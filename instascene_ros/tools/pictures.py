@@ -39,7 +39,7 @@ def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> Sce
     frame = frame.resized(min(MAX_WIDTH_PX, frame.camera.width))
     rendering = render(rasterizer, saved.gaussians, frame.camera, frame.T_world_camera, MIN_TRACE_WEIGHT)
     rgb = image_of(rendering.rgb)
-    facing = rendering.normal * torch.tensor([1.0, -1.0, -1.0], device=rendering.normal.device)  # x right, y up, z to us
+    facing = rendering.normal * rendering.normal.new_tensor([1.0, -1.0, -1.0])  # x right, y up, z to us
     normals = image_of((facing * 0.5 + 0.5) * rendering.alpha[..., None])
     assert rendering.trace is not None
     ids = ids_of(rendering.trace, saved.labels, frame.camera)

@@ -60,7 +60,7 @@ def prepare(options: RunOptions) -> Run:
     frames = range(len(recording))[options.frames.first : options.frames.last : options.every]
     if not frames:
         raise InvalidSceneError(
-            f"{options.scene} has frames 0 to {len(recording) - 1}; none of them is left by the --frames that were given"
+            f"{options.scene} has frames 0 to {len(recording) - 1}; none of them is left by --frames {options.frames}"
         )
     if options.views:
         test_views(recording)

@@ -123,8 +123,8 @@ def test_splats_hold_what_viewers_expect(tmp_path: Path) -> None:
     lines = header.decode().splitlines()
     assert lines[:3] == ["ply", "format binary_little_endian 1.0", "element vertex 7"]
     names = [line.split()[2] for line in lines[3:]]
-    assert names == (
-        "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()
+    assert " ".join(names) == (
+        "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3"
     )
     table = dict(zip(names, np.frombuffer(body, "<f4").reshape(7, len(names)).T, strict=True))
     np.testing.assert_array_equal(np.stack([table[a] for a in "xyz"], -1), gaussians.means_m)

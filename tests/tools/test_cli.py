@@ -139,7 +139,7 @@ def test_a_failed_write_leaves_the_older_file(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "old"
-    assert outputs.TIMELINE == path.name
+    assert path.name == outputs.TIMELINE
     assert list(tmp_path.iterdir()) == [path]
 
 

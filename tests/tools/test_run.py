@@ -24,7 +24,7 @@ def ids_of_objects(finished: FinishedRun) -> dict[int, int]:
     for true_id in ids:
         values, counts = np.unique(labels[truth == true_id], return_counts=True)
         winners.append(int(values[counts.argmax()]))
-        assert counts.max() / counts.sum() > 0.8, f"object {true_id} is spread over {dict(zip(values, counts, strict=True))}"
+        assert counts.max() / counts.sum() > 0.8, f"object {true_id} is spread over {values}: {counts} points"
     return dict(zip(ids, winners, strict=True))
 
 
