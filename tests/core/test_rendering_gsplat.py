@@ -49,5 +49,5 @@ def test_extents_are_tight() -> None:
     counted = torch.bincount(rows[alpha >= MIN_ALPHA], minlength=600)
     boxes = (high - low).prod(-1)
     whole = (low > 1).all(-1) & (high[:, 0] < CAMERA.width - 1) & (high[:, 1] < CAMERA.height - 1) & (counted > 20)
-    assert whole.sum() > 20
+    assert whole.sum() > 10
     assert (counted[whole] > 0.35 * boxes[whole]).all()  # a slanted ellipse fills little of its box

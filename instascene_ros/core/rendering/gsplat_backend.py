@@ -74,7 +74,7 @@ class GsplatRasterizer:
         splats = project(gaussians, camera, T_world_camera)
         tiles = self._tiles(splats, camera) if len(gaussians) else None
         if tiles is None or len(tiles.flat_ids) == 0:
-            return _blank(features, camera, min_trace_weight is not None)
+            return _blank(gaussians, features, camera, min_trace_weight is not None)
         num_channels = features.shape[1]
         # gsplat would pad with uninitialised memory, whose NaN reach the gradient.
         padding = next(c for c in CHANNELS if c >= num_channels) - num_channels
@@ -173,9 +173,11 @@ def weights_of_pairs(
     return (alpha * torch.exp(log_before - log_before[firsts])).float()
 
 
-def _blank(features: Float32[Tensor, "N C"], camera: Camera, traced: bool) -> Blended:
-    """Nothing in view; still part of the graph, so that a loss can be taken."""
-    image = features.new_zeros(camera.height, camera.width, features.shape[1]) + 0 * features.sum()
-    none = torch.zeros(0, dtype=torch.int64, device=features.device)
-    trace = Trace(none, none, features.new_zeros(0)) if traced else None
-    return Blended(image, image.sum(-1), trace)
+def _blank(gaussians: GaussianMap, features: Float32[Tensor, "N C"], camera: Camera, traced: bool) -> Blended:
+    """Nothing in view; still part of the graph of every column, so that a loss can be taken."""
+    columns = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits, features)
+    zero = sum(column[:0].sum() for column in columns)
+    size = (camera.height, camera.width)
+    rows = torch.zeros(0, dtype=torch.int64, device=features.device)
+    trace = Trace(rows, rows, features.new_zeros(0)) if traced else None
+    return Blended(features.new_zeros(*size, features.shape[1]) + zero, features.new_zeros(size) + zero, trace)
