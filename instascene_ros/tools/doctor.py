@@ -77,13 +77,14 @@ def _optional(module: str, purpose: str, install: str) -> Probe:
 
 
 PROBES = (
-    _needed("torch", "torch", f"import torch; print(torch.__version__ + ',', {GPU})", "everything", f"{PIP} torch==2.13.0"),
+    _needed("torch", "torch", f"import torch; print(torch.__version__ + ',', {GPU})",
+            "everything", f"{PIP} torch==2.13.0"),
     _needed("numba", "numba", "import numba; assert numba.njit(lambda x: x + 1)(1) == 2; print(numba.__version__)",
             "CPU rendering, segmentation", f"{PIP} numba"),
     _needed("open3d", "open3d", "import open3d as o; assert o.geometry.TriangleMesh.create_box().is_watertight(); "
             "print(o.__version__)", "meshes", f"{PIP} open3d==0.20.0"),
     _needed("other libraries", "trimesh", "import scipy, trimesh, PIL, jinja2, matplotlib, typer, jaxtyping; "
-            "print('scipy', scipy.__version__, 'trimesh', trimesh.__version__)", "everything", f"{PIP} -r requirements.txt"),
+            "print('scipy', scipy.__version__)", "everything", f"{PIP} -r requirements.txt"),
     _needed("CPU rasteriser", "torch", RENDER, "mapping without a GPU", f"{PIP} -r requirements.txt"),
     Probe("gsplat", "gsplat", f"import gsplat, torch; print(gsplat.__version__ + ',', {GPU})",
           "mapping on a GPU", f"{PIP} gsplat==1.5.3   # needs an NVIDIA GPU and nvcc"),
@@ -91,7 +92,8 @@ PROBES = (
           f"{PIP} -r requirements-ros.txt   # on a robot: . /opt/ros/jazzy/setup.bash"),
     Probe("our messages", "instascene_ros.msg", MESSAGES, "the nodes",
           "make setup; . .venv/bin/activate && . install/setup.bash   # on a robot: colcon build"),
-    _optional("cv_bridge", "faster images; numpy does it otherwise", "sudo apt-get install ros-jazzy-cv-bridge   # numpy<2"),
+    _optional("cv_bridge", "faster images; numpy does it otherwise",
+              "sudo apt-get install ros-jazzy-cv-bridge   # needs numpy<2"),
     _optional("tf2_ros", "pose_source: tf", "sudo apt-get install ros-jazzy-tf2-ros-py"),
     _optional("diffusers", "generative completion", f"{PIP} diffusers"),
     _optional("transformers", "learned masks", f"{PIP} transformers"),
