@@ -101,6 +101,18 @@ def doctor_command() -> None:
     raise typer.Exit(doctor())
 
 
+@app.command("bench")
+def bench_command(
+    device: Device = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each kind.")] = 20,
+) -> None:
+    """Print how fast the rendering backend of this machine is."""
+    from instascene_ros.tools.bench_rendering import main as bench_rendering
+
+    with teaching_errors():
+        bench_rendering(device=device, width=0, surfels="", repeats=repeats)
+
+
 def _print_version(wanted: bool) -> bool:
     if wanted:
         console.print(f"instascene {__version__} (Python {sys.version.split()[0]})", highlight=False)

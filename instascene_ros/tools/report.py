@@ -99,7 +99,7 @@ def _figures(run: RunFiles) -> list[tuple[str, str]]:
 
 def _strip(run: RunFiles, recording: Recording, rasterizer: Rasterizer) -> list[tuple[str, str]]:
     """(caption, picture) of the moment that shows the most instances."""
-    frame, index = _telling_frame(run, recording)
+    frame, index = telling_frame(run, recording)
     pictures = scene_pictures(run.saved, frame, rasterizer)
     captions = {
         f"Camera, frame {index}": pictures.color, "The map from there": pictures.render,
@@ -108,7 +108,8 @@ def _strip(run: RunFiles, recording: Recording, rasterizer: Rasterizer) -> list[
     return [(caption, data_uri(picture)) for caption, picture in captions.items()]
 
 
-def _telling_frame(run: RunFiles, recording: Recording) -> tuple[Frame, int]:
+def telling_frame(run: RunFiles, recording: Recording) -> tuple[Frame, int]:
+    """The frame with the most instances in view, of a dozen spread over the run, and its index."""
     used = [row["frame"] for row in run.frames]
     candidates = {used[k] for k in np.linspace(0, len(used) - 1, CANDIDATE_FRAMES).astype(int)}
     frames = [(recording.frame(index), index) for index in sorted(candidates)]
