@@ -8,10 +8,12 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.spatial.transform import Rotation
 
 from instascene_ros.core.config import TrackingConfig
-from instascene_ros.core.extraction import upright_box, without_stragglers
+from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.instances import Instances, InstanceState
 from instascene_ros.core.tracker import InstanceRecord, Tracker
+from instascene_ros.core.upright_box import upright_axes
 
+BOX_POINTS = 500  # that the orientation of a box is fitted to
 SAME_SHARE = 0.05  # fewer new points than this, and
 SAME_SHIFT_M = 0.005  # a box that moved less than this, are not a new revision
 
@@ -28,8 +30,10 @@ class Shape:
 
     @classmethod
     def of(cls, points_m: Float32[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3"]) -> "Shape":
-        center_m, axes, size_m = upright_box(points_m, up)
-        return cls(center_m, axes, size_m, points_m.mean(axis=0), len(points_m))
+        axes = upright_axes(points_m[:: 1 + len(points_m) // BOX_POINTS], up)
+        low, high = np.percentile(points_m @ axes, [1, 99], axis=0)  # the outermost points are the noisiest
+        center_m, size_m = axes @ ((low + high) / 2), high - low
+        return cls(*(a.astype(np.float32) for a in (center_m, axes, size_m, points_m.mean(axis=0))), len(points_m))
 
     def differs(self, other: "Shape") -> bool:
         moved_m = np.abs(np.concatenate([self.center_m - other.center_m, self.size_m - other.size_m])).max()
@@ -74,7 +78,7 @@ class Catalogue:
         """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""
         if len(points_m) < self.config.min_gaussians:
             return None
-        solid = without_stragglers(points_m, np.ones(len(points_m), np.int64), self.config) > 0
+        solid = without_crumbs(points_m, np.ones(len(points_m), np.int64), self.config) > 0
         if solid.sum() < self.config.min_gaussians:
             return None
         shape = Shape.of(points_m[solid], self.up)

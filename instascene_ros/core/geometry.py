@@ -28,7 +28,9 @@ def quats_from_normals(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:
     return torch.nn.functional.normalize(quats, dim=-1)
 
 
-def transform(T_a_b: Float64[np.ndarray, "4 4"], points_b: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+def transform(
+    T_a_b: Float64[np.ndarray, "4 4"], points_b: Float[np.ndarray, "*batch 3"]
+) -> Float[np.ndarray, "*batch 3"]:
     """Points of frame b, expressed in frame a."""
     return (points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]).astype(points_b.dtype)
 
@@ -46,7 +48,9 @@ def points_of_depth(depth_m: Float32[np.ndarray, "H W"], camera: Camera) -> Floa
     return camera.rays() * depth_m[..., None]
 
 
-def project(points_camera: Float[np.ndarray, "P 3"], camera: Camera) -> tuple[Float[np.ndarray, "P 2"], Float[np.ndarray, " P"]]:
+def project(
+    points_camera: Float[np.ndarray, "P 3"], camera: Camera
+) -> tuple[Float[np.ndarray, "P 2"], Float[np.ndarray, " P"]]:
     """Pixel coordinates (u, v) and depth (m) of camera-frame points. Points at z <= 0 get NaN pixels."""
     z = points_camera[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):

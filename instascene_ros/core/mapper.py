@@ -10,6 +10,7 @@ from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.fusion import fuse
 from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.refinement import RowAdam, refine
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
@@ -24,6 +25,7 @@ class Mapper:
     rasterizer: Rasterizer
     min_trace_weight: float
     keyframes: list[Frame] = field(default_factory=list)
+    _window: list[Keyframe] = field(default_factory=list)
     _optimizer: RowAdam = field(default_factory=RowAdam)
     _frames_since_keyframe: int = 0
 
@@ -38,23 +40,24 @@ class Mapper:
     @torch.no_grad()
     def integrate(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         """Take a keyframe into the map; returns the map rendered from it, traced."""
+        keyframe = Keyframe(frame, self.config, self.rasterizer.device)
         rendering = self._render(frame, gaussians) if len(gaussians) else None
         if rendering is not None:
-            fuse(frame, rendering, gaussians, self.config)
+            fuse(keyframe, rendering, gaussians)
             self._prune(gaussians)
-        self._seed(frame, rendering, gaussians)
-        self._remember(frame)
+        self._seed(keyframe, rendering, gaussians)
+        self._remember(keyframe)
         with torch.enable_grad():
-            refine(gaussians, self.keyframes[-self.config.refine_window :], self.rasterizer, self._optimizer, self.config)
+            refine(gaussians, self._window, self.rasterizer, self._optimizer, self.config.refine_steps)
         return self._render(frame, gaussians)
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)
 
-    def _seed(self, frame: Frame, rendering: Rendering | None, gaussians: GaussianMap) -> None:
+    def _seed(self, keyframe: Keyframe, rendering: Rendering | None, gaussians: GaussianMap) -> None:
         room = self.config.max_gaussians - len(gaussians)
-        new = unexplained(frame, rendering, self.config)
-        gaussians.append(seed_surfels(frame, new, self.config, gaussians.device).select(slice(0, max(room, 0))))
+        seeds = seed_surfels(keyframe, unexplained(keyframe, rendering))
+        gaussians.append(seeds.select(slice(0, max(room, 0))))
         self._optimizer.grow(gaussians)
 
     def _prune(self, gaussians: GaussianMap) -> None:
@@ -63,14 +66,14 @@ class Mapper:
             gaussians.keep(kept)
             self._optimizer.keep(kept)
 
-    def _remember(self, frame: Frame) -> None:
+    def _remember(self, keyframe: Keyframe) -> None:
         """Keep at most `max_keyframes`: where there are too many, the one that its neighbours replace best goes."""
         self._frames_since_keyframe = 0
-        self.keyframes.append(frame)
+        self._window = [*self._window, keyframe][-self.config.refine_window :]
+        self.keyframes.append(keyframe.frame)
         if len(self.keyframes) > self.config.max_keyframes:
-            gaps = [
-                sum(motion(a.T_world_camera, b.T_world_camera)) for a, b in zip(self.keyframes, self.keyframes[2:], strict=False)
-            ]
+            neighbours = zip(self.keyframes, self.keyframes[2:], strict=False)
+            gaps = [sum(motion(a.T_world_camera, b.T_world_camera)) for a, b in neighbours]
             del self.keyframes[1 + int(np.argmin(gaps))]
 
 

@@ -10,14 +10,15 @@ from jaxtyping import Float32, Int32
 from instascene_ros.core import depth
 from instascene_ros.core.catalogue import Catalogue
 from instascene_ros.core.config import Config
+from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.errors import InvalidFrameError, UnknownInstanceError
-from instascene_ros.core.extraction import without_stragglers
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
 from instascene_ros.core.mapper import Mapper
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.observation import observe_object
 from instascene_ros.core.protocols import Segmenter
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering
@@ -91,7 +92,7 @@ class SceneMapper:
         """Published instance of every Gaussian, 0 = none. Crumbs away from an instance's main part are cleared."""
         labels = self._tracker.labels(self.gaussians).cpu().numpy()
         published = np.where(np.isin(labels, self.instances.ids), labels, 0)
-        return without_stragglers(self._means_m(), published, self.config.tracking)
+        return without_crumbs(self._means_m(), published, self.config.tracking)
 
     def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation:
         """All that completing one object needs.
@@ -104,7 +105,10 @@ class SceneMapper:
         if instance_id not in known:
             raise UnknownInstanceError(f"there is no instance {instance_id} in the map; it has {known or 'none yet'}")
         revision = int(self.instances.revisions[known.index(instance_id)])
-        raise NotImplementedError(revision)
+        return observe_object(
+            instance_id, revision, self.map_id, self.gaussians, self.labels(), self.keyframes, self.rasterizer, UP,
+            max_views or self.config.completion.max_views,
+        )  # fmt: skip
 
     def _means_m(self) -> Float32[np.ndarray, "N 3"]:
         return self.gaussians.means_m.detach().cpu().numpy()
@@ -113,8 +117,9 @@ class SceneMapper:
         width_px = self.config.mapping.width_px or (640 if self.rasterizer.device == "cuda" else 320)
         frame = frame.resized(min(width_px, frame.camera.width))
         if not depth.usable(frame.depth_m, self.config.mapping).any():
+            low_m, high_m = self.config.mapping.min_depth_m, self.config.mapping.max_depth_m
             raise InvalidFrameError(
-                f"no pixel has depth between {self.config.mapping.min_depth_m} m and {self.config.mapping.max_depth_m} m "
+                f"no pixel has depth between {low_m} m and {high_m} m "
                 "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
             )
         return frame
@@ -132,7 +137,9 @@ class SceneMapper:
         border_px = max(1, round(self.config.tracking.border_px * scale))
         return MaskTrace.of(frame.masks, showing & frame.valid, rendering.trace, border_px, 1 / scale**2)
 
-    def _update(self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool) -> SceneUpdate:
+    def _update(
+        self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool
+    ) -> SceneUpdate:
         return SceneUpdate(
             frame.stamp_ns, self.instances, tuple(sorted(changed)), tuple(sorted(removed)), len(self.gaussians),
             is_keyframe, watch.stage_ms,

@@ -1,17 +1,14 @@
 """A few gradient steps on the surfels in view, over a window of keyframes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from instascene_ros.core import depth
-from instascene_ros.core.config import MappingConfig
-from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.geometry import normals_of_depth
+from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import render
 
@@ -61,38 +58,28 @@ class RowAdam:
 
 
 def refine(
-    gaussians: GaussianMap, window: Sequence[Frame], rasterizer: Rasterizer, optimizer: RowAdam, config: MappingConfig
+    gaussians: GaussianMap, window: Sequence[Keyframe], rasterizer: Rasterizer, optimizer: RowAdam, steps: int
 ) -> None:
-    """`refine_steps` steps, newest keyframe first, then through the window."""
-    for step in range(config.refine_steps if len(window) else 0):
-        frame = window[-1 - step % len(window)]
+    """Take `steps` steps: newest keyframe first, then back through the window."""
+    for step in range(steps if len(window) else 0):
         leaves = {name: getattr(gaussians, name).detach().requires_grad_() for name in LEARNING_RATES}
-        loss = _loss(_with(gaussians, leaves), frame, rasterizer, config)
+        loss = _loss(replace(gaussians, **leaves), window[-1 - step % len(window)], rasterizer)
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         optimizer.step(gaussians, dict(zip(leaves, gradients, strict=True)))
 
 
-def _with(gaussians: GaussianMap, columns: dict[str, Tensor]) -> GaussianMap:
-    view = gaussians.select(slice(None))  # type: ignore[arg-type]  # shares storage
-    for name, column in columns.items():
-        setattr(view, name, column)
-    return view
+def _loss(gaussians: GaussianMap, keyframe: Keyframe, rasterizer: Rasterizer) -> Float32[Tensor, ""]:
+    """Colour, depth and normal residuals (L1) where the frame has depth and the map shows that surface."""
+    rendering = render(rasterizer, gaussians, keyframe.frame.camera, keyframe.frame.T_world_camera)
+    target = keyframe.targets
+    residual_m = (rendering.depth_m - target["depth_m"]).abs()
+    covered = target["usable"] & (rendering.alpha.detach() > 0.5)
+    near = covered & (residual_m.detach() < 2 * target["tolerance_m"])
+    flat = near & (target["normals"] != 0).any(-1)
+    color = (rendering.rgb - target["rgb"]).abs().sum(-1)
+    normal = 1 - (rendering.normal * target["normals"]).sum(-1)
+    return _mean(color, covered) + DEPTH_WEIGHT * _mean(residual_m, near) + NORMAL_WEIGHT * _mean(normal, flat)
 
 
-def _loss(gaussians: GaussianMap, frame: Frame, rasterizer: Rasterizer, config: MappingConfig) -> Float32[Tensor, ""]:
-    """Colour, depth and normal residuals (L1) where the frame has depth and the map has a surface."""
-    rendering = render(rasterizer, gaussians, frame.camera, frame.T_world_camera)
-    device = gaussians.device
-    observed_m = torch.from_numpy(frame.depth_m).to(device)
-    rgb = torch.from_numpy(frame.rgb.astype(np.float32) / 255).to(device)
-    normals = torch.from_numpy(normals_of_depth(depth.smooth(frame.depth_m, config), frame.camera)).to(device)
-    usable = torch.from_numpy(depth.usable(frame.depth_m, config)).to(device)
-    covered = usable & (rendering.alpha.detach() > 0.5)
-    tolerance = torch.from_numpy(depth.tolerance_m(frame.depth_m, config)).to(device)
-    near = covered & ((rendering.depth_m.detach() - observed_m).abs() < 2 * tolerance)
-    flat = near & (normals != 0).any(-1)
-    color_loss = (rendering.rgb - rgb).abs()[covered].mean() if covered.any() else 0.0
-    depth_loss = (rendering.depth_m - observed_m).abs()[near].mean() if near.any() else 0.0
-    normal_loss = (1 - (rendering.normal * normals).sum(-1))[flat].mean() if flat.any() else 0.0
-    zero = 0.0 * rendering.alpha.sum()  # keeps the graph where nothing is covered
-    return color_loss + DEPTH_WEIGHT * depth_loss + NORMAL_WEIGHT * normal_loss + zero
+def _mean(values: Float32[Tensor, "H W"], where: Bool[Tensor, "H W"]) -> Float32[Tensor, ""]:
+    return (values * where).sum() / where.sum().clamp(min=1)

@@ -3,36 +3,32 @@
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from instascene_ros.core import depth
-from instascene_ros.core.config import MappingConfig
-from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.geometry import normals_of_depth, transform
+from instascene_ros.core.geometry import transform
+from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering
 
 FULL_COVERAGE = 0.6  # standard deviation of a surfel per distance between surfels: neighbours blend into a surface
 MIN_COSINE = 0.2  # flatter views stretch a surfel too far
 
 
-def unexplained(frame: Frame, rendering: Rendering | None, config: MappingConfig) -> Bool[np.ndarray, "H W"]:
+def unexplained(keyframe: Keyframe, rendering: Rendering | None) -> Bool[np.ndarray, "H W"]:
     """Pixels whose depth the map does not explain: nothing there, or a surface behind the one observed."""
-    new = depth.usable(frame.depth_m, config)
     if rendering is None:
-        return new
+        return keyframe.usable
     alpha, mapped_m = rendering.alpha.cpu().numpy(), rendering.depth_m.cpu().numpy()
-    in_front = frame.depth_m < mapped_m - depth.tolerance_m(frame.depth_m, config)
-    return new & ((alpha < config.explained_alpha) | in_front)
+    in_front = keyframe.frame.depth_m < mapped_m - keyframe.tolerance_m
+    return keyframe.usable & ((alpha < keyframe.config.explained_alpha) | in_front)
 
 
-def seed_surfels(
-    frame: Frame, new: Bool[np.ndarray, "H W"], config: MappingConfig, device: torch.device | str
-) -> GaussianMap:
+def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMap:
     """One surfel per grid cell of `new` pixels, on the observed surface, never across a depth or mask edge."""
-    smooth_m = depth.smooth(frame.depth_m, config)
-    normals_camera = normals_of_depth(smooth_m, frame.camera)
-    allowed = new & ~depth.edges(frame.depth_m, config) & (normals_camera != 0).any(-1)
+    frame, smooth_m, normals_camera = keyframe.frame, keyframe.smooth_m, keyframe.normals_camera
+    config, device = keyframe.config, keyframe.device
+    allowed = new & ~keyframe.edges & (normals_camera != 0).any(-1)
     if frame.masks is not None:
         allowed &= ~frame.masks.boundary(1)
     v, u = np.nonzero(_one_per_cell(allowed, config.seed_stride_px))
@@ -83,13 +79,11 @@ def _surfel_axes(
 
 
 def _quats_of_rotations(rotations: np.ndarray) -> Float32[np.ndarray, "P 4"]:
-    from scipy.spatial.transform import Rotation
-
     if len(rotations) == 0:
         return np.zeros((0, 4), np.float32)
     xyzw = Rotation.from_matrix(rotations).as_quat()
     return np.concatenate([xyzw[:, 3:], xyzw[:, :3]], axis=-1).astype(np.float32)
 
 
-def _tensor(array: np.ndarray, device: torch.device | str) -> Float32[Tensor, "..."]:
+def _tensor(array: np.ndarray, device: str) -> Float32[Tensor, "..."]:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)

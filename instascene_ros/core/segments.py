@@ -25,7 +25,9 @@ class MaskTrace:
     num_masks: int
 
     @classmethod
-    def of(cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, border_px: int, weight_scale: float) -> "MaskTrace":
+    def of(
+        cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, border_px: int, weight_scale: float
+    ) -> "MaskTrace":
         """Pairs of the pixels that may vote: inside a mask, away from its border, `showing` the mapped surface.
 
         `weight_scale` makes weights of different image sizes comparable (pixels of a 320 px wide image).
@@ -46,12 +48,12 @@ class Overlap:
     weights: Float32[Tensor, "M S"]  # on the host
 
     @classmethod
-    def of(cls, traced: MaskTrace, winners: Int64[Tensor, " N"]) -> "Overlap":
-        segments, columns = torch.unique(winners[traced.gaussians], return_inverse=True)
-        count = len(segments)
-        sums = torch.zeros((traced.num_masks + 1) * max(count, 1), device=traced.weights.device)
-        sums.index_add_(0, traced.masks * max(count, 1) + columns, traced.weights)
-        return cls(segments.tolist(), sums.reshape(traced.num_masks + 1, -1)[:, :count].cpu())
+    def of(cls, traced: MaskTrace, segment_of: Int64[Tensor, " N"]) -> "Overlap":
+        width = int(segment_of.max()) + 1 if len(segment_of) else 1
+        cells = traced.masks * width + segment_of[traced.gaussians]
+        sums = torch.bincount(cells, traced.weights, (traced.num_masks + 1) * width).float().reshape(-1, width).cpu()
+        in_view = torch.nonzero(sums.sum(dim=0))[:, 0]
+        return cls(in_view.tolist(), sums[:, in_view])
 
     def column(self, segment: int) -> Float32[Tensor, " M"]:
         if segment not in self.segments:

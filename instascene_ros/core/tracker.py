@@ -134,9 +134,10 @@ class Tracker:
     def _regroup(self, traced: MaskTrace, gaussians: GaussianMap) -> set[int]:
         """Decide anew which segments in view, and the rest of their instances, are one object."""
         winners = winning_segments(gaussians)
-        seen = set(torch.unique(winners[traced.gaussians]).tolist()) - {0}
+        seen = set(Overlap.of(traced, winners).segments) - {0}
         instance_of = self.identities.instance_of
-        active = seen | {s for i in {instance_of[s] for s in seen if s in instance_of} for s in self.identities.segments_of[i]}
+        instances = {instance_of[s] for s in seen if s in instance_of}
+        active = seen.union(*(self.identities.segments_of[i] for i in instances))
         sizes = torch.bincount(winners, minlength=self._next_segment).tolist()
         groups = self.consensus.group(active, instance_of)
         changed = self.identities.regroup(groups, lambda segment: sizes[segment])
@@ -150,7 +151,8 @@ class Tracker:
         """Update view counts and how whole each instance in view looks; returns the ids in view."""
         overlap = Overlap.of(traced, self.labels(gaussians))
         area_of_mask = overlap.weights.sum(dim=1)
-        in_view = {i for i in overlap.segments if i > 0 and float(overlap.column(i).sum()) >= self.config.min_visible_px}
+        least = self.config.min_visible_px
+        in_view = {i for i in overlap.segments if i > 0 and float(overlap.column(i).sum()) >= least}
         for instance in in_view:
             column = overlap.column(instance)
             best = int(column.argmax())

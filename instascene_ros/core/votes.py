@@ -22,7 +22,9 @@ class Ballot:
     weights: Float32[Tensor, " P"]
 
     @classmethod
-    def tally(cls, gaussians: Int64[Tensor, " Q"], segments: Int64[Tensor, " Q"], weights: Float32[Tensor, " Q"]) -> "Ballot":
+    def tally(
+        cls, gaussians: Int64[Tensor, " Q"], segments: Int64[Tensor, " Q"], weights: Float32[Tensor, " Q"]
+    ) -> "Ballot":
         """Sum the weights of equal (Gaussian, segment) pairs; segment 0 is no vote."""
         cast = segments > 0
         if not bool(cast.any()):
