@@ -11,8 +11,9 @@ from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
 from instascene_ros.models.region_graph import Boundaries, boundaries_of, cut_strength, merged
 from instascene_ros.models.superpixels import lab_of_rgb, superpixels_of
-from instascene_ros.models.support_planes import find_planes, plane_heights, support_planes, thing_pixels, up_direction
-from instascene_ros.models.surface import depth_noise_m, surface_of_depth
+from instascene_ros.models.support_planes import find_planes, plane_heights, support_planes, up_direction
+from instascene_ros.models.surface import Surface, depth_noise_m, surface_of_depth
+from instascene_ros.models.things import backdrop, thing_pixels
 
 REFERENCE_WIDTH_PX = 320  # pixel sizes in the configuration are meant at this width
 RIM_SHARE = 0.7  # of the distance at which a pixel clearly leaves a plane
@@ -29,26 +30,34 @@ class GeometricSegmenter:
 
     def __call__(self, frame: Frame) -> Masks:
         config, scale = self._config, frame.camera.width / REFERENCE_WIDTH_PX
-        depth_m = np.where(np.isfinite(frame.depth_m), frame.depth_m, 0).astype(np.float32)
-        sigma_m = depth_noise_m(depth_m, config.noise_base_m, config.noise_growth_per_m)
-        surface = surface_of_depth(depth_m, sigma_m, frame.camera, round(config.normal_radius_px * scale))
-        planes = find_planes(surface, frame.camera, config)
-        carriers = support_planes(planes, up_direction(planes, frame.T_world_camera[:3, :3]), config)
-        heights = plane_heights(surface, carriers, config.support_sigmas)
+        surface, lab = self._surface(frame, scale), lab_of_rgb(frame.rgb)
+        heights = self._heights(surface, frame)
         # Things keep their lower rim: what barely rises is a candidate too, and judged once it is a region.
-        support = surface.known & (np.abs(heights) < RIM_SHARE * config.support_sigmas)
-        lab = lab_of_rgb(frame.rgb)
-        patches = superpixels_of(surface, lab, surface.known & ~support, max(2, round(config.patch_px * scale)))
+        candidates = surface.known & (np.abs(heights) >= RIM_SHARE * config.support_sigmas)
+        patches = superpixels_of(surface, lab, candidates, max(2, round(config.patch_px * scale)))
         edges = boundaries_of(patches, surface, lab)
         strength = cut_strength(edges, patches)
         least_px = max(1, round(config.min_mask_px * scale**2))
-        regions = merged(edges, strength, patches.pixels, config.cut_log_odds, least_px)
-        contrast = _contrast(edges, strength, regions)
-        region_of = np.append(np.int32(0), regions + 1)[patches.labels]
-        regions_px = thing_pixels(region_of, heights, len(contrast) + 1, config.support_sigmas)
-        labels = np.where(surface.known & (regions_px == 0), -1, regions_px).astype(np.int32)
+        region_of_patch = merged(edges, strength, patches.pixels, config.cut_log_odds, least_px)
+        scores = _contrast(edges, strength, region_of_patch)
+        regions = np.append(np.int32(0), region_of_patch + 1)[patches.labels]
+        things = thing_pixels(regions, heights, len(scores) + 1, config.support_sigmas)
+        things[backdrop(things, surface, patches, region_of_patch)[things]] = 0
+        labels = np.where(surface.known & (things == 0), -1, things).astype(np.int32)
         _fill(labels, lab, max(1, round(config.fill_px * scale)))
-        return _as_masks(np.maximum(labels, 0), contrast, least_px)
+        return _as_masks(np.maximum(labels, 0), scores, least_px)
+
+    def _surface(self, frame: Frame, scale: float) -> Surface:
+        config = self._config
+        depth_m = np.where(np.isfinite(frame.depth_m), frame.depth_m, 0).astype(np.float32)
+        sigma_m = depth_noise_m(depth_m, config.noise_base_m, config.noise_growth_per_m)
+        return surface_of_depth(depth_m, sigma_m, frame.camera, round(config.normal_radius_px * scale))
+
+    def _heights(self, surface: Surface, frame: Frame) -> Float32[np.ndarray, "H W"]:
+        """Over the planes that carry or surround things, depth standard deviations."""
+        planes = find_planes(surface, frame.camera, self._config)
+        up = up_direction(planes, frame.T_world_camera[:3, :3])
+        return plane_heights(surface, support_planes(planes, up, self._config), self._config.support_sigmas)
 
 
 def _contrast(

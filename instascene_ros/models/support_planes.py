@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int32
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.camera import Camera
@@ -16,10 +16,6 @@ PARALLEL_COS = np.cos(np.deg2rad(12.0))
 SAME_FACING_COS = np.cos(np.deg2rad(35.0))  # of a pixel on a plane; edges round normals off
 MAX_OBJECT_HEIGHT_M = 0.4  # a small level plane this little above a large one is an object's top
 MAX_TOP_SHARE = 0.35  # of the larger plane's area
-CLEAR_SHARE = 0.4  # of a region that has to leave its plane clearly
-TALL_SHARE = 0.8  # of a region that is not thin
-STEP_SHARE = 0.6  # of that clear distance has to be the mean step at its outline
-RIM_PX = 3  # distance over which the step is measured
 GRAVITY_COS = np.cos(np.deg2rad(15.0))
 
 
@@ -144,40 +140,6 @@ def plane_heights(surface: Surface, planes: list[Plane], limit: float) -> Float3
             above = np.where(facing, above - _warp(above, near), np.inf)
             heights = np.where(np.abs(above) < np.abs(heights), above, heights)
     return heights
-
-
-def thing_pixels(
-    regions: Int32[np.ndarray, "H W"], heights: Float32[np.ndarray, "H W"], count: int, limit: float
-) -> Int32[np.ndarray, "H W"]:
-    """Regions 0..count-1 without what belongs to the planes after all.
-
-    A region has to leave its plane clearly in a good part of it and with a step at its outline: a thing that lies on a
-    table has one, a bump that a warped lens puts there has none. Thin things keep what rises less than `limit`, from
-    tall ones it is cut: that much is noise of the table around them.
-    """
-    tall = np.minimum(np.abs(heights), 3 * limit)
-    clear = tall >= limit
-    share = np.bincount(regions.ravel(), clear.ravel(), count) / np.maximum(
-        np.bincount(regions.ravel(), minlength=count), 1
-    )
-    thing = (share >= CLEAR_SHARE) & (_outline_step(regions, tall, count) >= STEP_SHARE * limit)
-    return np.where(thing[regions] & (clear | (share < TALL_SHARE)[regions]), regions, 0)
-
-
-def _outline_step(
-    regions: Int32[np.ndarray, "H W"], tall: Float32[np.ndarray, "H W"], count: int
-) -> Float64[np.ndarray, " regions"]:
-    """Mean rise from the surrounding plane over the outline of each region; infinite where none surrounds it."""
-    step, rim = np.zeros(count), np.zeros(count)
-    onto_plane = tall < tall.max(initial=0)
-    for axis in (0, 1):
-        for sign in (1, -1):
-            here, beside = (np.moveaxis(x, axis, 0)[::sign] for x in (regions, onto_plane & (regions == 0)))
-            heights = np.moveaxis(tall, axis, 0)[::sign]
-            edge = (here[:-RIM_PX] > 0) & beside[RIM_PX:]
-            step += np.bincount(here[:-RIM_PX][edge], (heights[:-RIM_PX] - heights[RIM_PX:])[edge], count)
-            rim += np.bincount(here[:-RIM_PX][edge], minlength=count)
-    return np.where(rim > 0, step / np.maximum(rim, 1), np.inf)
 
 
 def _warp(heights: Float32[np.ndarray, "H W"], near: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

@@ -161,6 +161,15 @@ def test_pattern_of_the_table_is_no_thing(segment: GeometricSegmenter) -> None:
     assert len(segment(replace(frame, rgb=rgb))) == 0
 
 
+def test_a_corner_of_the_floor_is_no_thing(segment: GeometricSegmenter) -> None:
+    """What is flat and only seen beyond the table's edge is background, however little of it is seen."""
+    frame, truth = seen(BOX)
+    beyond = np.zeros(truth.shape, bool)
+    beyond[:30, :40] = True
+    depth_m = np.where(beyond, np.float32(2.4), frame.depth_m)
+    assert len(segment(replace(frame, depth_m=depth_m))) == 1
+
+
 def test_world_without_z_up_gives_the_same_masks(segment: GeometricSegmenter) -> None:
     """Many recordings start at the identity: the world is the first camera."""
     frame, truth = seen(BOX)
