@@ -28,6 +28,7 @@ class Seen:
     normals: Float32[np.ndarray, "P 3"]  # unit; towards the cameras
     colors: UInt8[np.ndarray, "P 3"]
     base_m: float  # height that the object reaches down to
+    rests: bool  # on a support of that height that was seen
 
     @property
     def grid(self) -> VoxelGrid:
@@ -57,16 +58,15 @@ def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> 
     support_m = support_height_m(observation)
     if support_m is not None and (heights > support_m + 0.001).any():
         keep &= heights > support_m + 0.001
-    base_m = float(heights[keep].min())
-    if support_m is not None and rests_on(observation, points_m[keep], support_m):
-        base_m = support_m
+    rests = support_m is not None and rests_on(observation, points_m[keep], support_m)
+    base_m = support_m if rests else float(heights[keep].min())
     grid = _grid_around(points_m[keep], base_m, observation, config)
     evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
     weight = grid.lookup(evidence.weight, points_m, 0.0)
     contradicted = grid.lookup(evidence.free, points_m, False) | grid.lookup(evidence.taken, points_m, False)
     sure = keep & ~contradicted & (weight > min(1.0, 0.5 * float(np.median(weight[keep]))))
     keep = sure if sure.sum() >= MIN_POINTS else keep
-    return Seen(evidence, points_m[keep], normals[keep], spot.colors[keep], base_m)
+    return Seen(evidence, points_m[keep], normals[keep], spot.colors[keep], base_m, rests)
 
 
 def _grid_around(

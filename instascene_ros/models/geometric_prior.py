@@ -11,6 +11,7 @@ from instascene_ros.core.meshing import Mesh, RayCaster
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.views import PosedCamera
 from instascene_ros.models.closure import Seen, closed_shape, field_of, look_at_object
+from instascene_ros.models.shape_fit import explains, fit_shape
 
 
 class GeometricPrior:
@@ -39,5 +40,11 @@ class GeometricPrior:
 
     def solid(self, observation: ObjectObservation, seen: Seen, seed: int) -> Mesh:
         """The whole object as a closed mesh."""
-        field = field_of(seen, closed_shape(seen, observation), observation)
+        fit = fit_shape(seen, observation.up, np.random.default_rng(seed))
+        if explains(fit):
+            inside = (fit.shape.distance_m(seen.grid.centers_m()) < 0).reshape(seen.grid.shape)
+            filled = inside & ~seen.evidence.free & ~seen.evidence.taken
+        else:
+            filled = closed_shape(seen, observation)
+        field = field_of(seen, filled, observation)
         return meshing.mesh_of_field(seen.grid, solid.largest_part(field, seen.evidence))
