@@ -88,7 +88,7 @@ def fill_bins(boxes: np.ndarray, order: np.ndarray, num_bands: int) -> Bins:
 
 @compiled(inline=True)
 @no_type_check
-def exp_minus(x):
+def exp_minus(x: np.float32) -> np.float32:
     """exp(-x) for 0 <= x <= 5.6 to 1e-6: a power series around the middle of x/8, then three squarings."""
     t = np.float32(0.35) - x * np.float32(0.125)
     e = np.float32(1 / 720)
@@ -105,7 +105,8 @@ def exp_minus(x):
 
 @compiled(inline=True)
 @no_type_check
-def record_of(records, g):
+def record_of(records: np.ndarray, g: int) -> tuple[np.float32, ...]:
+    """The used columns of one record."""
     return (
         records[g, 0], records[g, 1], records[g, 2], records[g, 3], records[g, 4], records[g, 5],
         records[g, 6], records[g, 7], records[g, 8], records[g, 9], records[g, 10],
@@ -114,7 +115,7 @@ def record_of(records, g):
 
 @compiled(inline=True)
 @no_type_check
-def _alphas(record, x, y, alphas):
+def fill_alphas(record: tuple[np.float32, ...], x: int, y: int, alphas: np.ndarray) -> None:
     """Alpha of one Gaussian at LANES pixels from (x, y) on; below MIN_ALPHA where it does not count."""
     cu, cv, a0, a1, b0, b1, d0, p, r, opacity, _ = record
     dy = np.float32(y) - cv
@@ -127,7 +128,7 @@ def _alphas(record, x, y, alphas):
 
 @compiled(inline=True)
 @no_type_check
-def _blend_entry(place, scene, canvas, pairs, alphas):
+def _blend_entry(place: tuple[int, int, int], scene: Scene, canvas: Canvas, pairs: Pairs, alphas: np.ndarray) -> int:
     """Blend one Gaussian into one band; `place` is (Gaussian, rank in the band, band). Returns the rays it stopped."""
     g, rank, band = place
     record = record_of(scene.records, g)
@@ -136,7 +137,7 @@ def _blend_entry(place, scene, canvas, pairs, alphas):
     stopped = 0
     for y in range(max(boxes[g, 2], band * BAND_ROWS), min(boxes[g, 3], (band + 1) * BAND_ROWS)):
         for x_first in range(boxes[g, 0], right, LANES):
-            _alphas(record, x_first, y, alphas)
+            fill_alphas(record, x_first, y, alphas)
             for k in range(min(LANES, right - x_first)):
                 pixel = np.uintp(y * canvas.width + x_first + k)
                 alpha, T = alphas[k], Ts[pixel]
@@ -158,7 +159,7 @@ def _blend_entry(place, scene, canvas, pairs, alphas):
 
 @compiled(inline=True)
 @no_type_check
-def _remember(pairs, band, g, pixel, weight):
+def _remember(pairs: Pairs, band: int, g: int, pixel: int, weight: np.float32) -> None:
     n = pairs.counts[band]
     if n < pairs.weights.shape[1]:
         pairs.gaussians[band, n] = g
@@ -169,7 +170,7 @@ def _remember(pairs, band, g, pixel, weight):
 
 @compiled()
 @no_type_check
-def _blend_band(band, bins, scene, canvas, pairs):
+def _blend_band(band: int, bins: Bins, scene: Scene, canvas: Canvas, pairs: Pairs) -> None:
     rows_left = len(canvas.T) // canvas.width - band * BAND_ROWS
     live = min(rows_left, BAND_ROWS) * canvas.width
     first = bins.starts[band]

@@ -19,6 +19,7 @@ import numpy as np
 from instascene_ros.core.rendering.contract import MIN_ALPHA, NEAR_M
 from instascene_ros.core.rendering.cpu_jit import compiled
 
+Vector = tuple[float, float, float]
 RECORD = 12  # cu cv  a0 a1 b0 b1  d0 p r  opacity, largest rho that counts, (free)
 
 
@@ -46,8 +47,10 @@ class Surfels(NamedTuple):
 
 @compiled()
 @no_type_check
-def _tangents(quat, log_scales, view):
-    """Tangents t_0, t_1 in the camera frame as columns, the unit quaternion and its former length."""
+def _tangents(
+    quat: np.ndarray, log_scales: np.ndarray, view: View
+) -> tuple[Vector, Vector, tuple[float, float, float, float], float, tuple[float, float]]:
+    """Tangents t_0 and t_1 in the camera frame, the unit quaternion, its former length, and the scales."""
     w, x, y, z = np.float64(quat[0]), np.float64(quat[1]), np.float64(quat[2]), np.float64(quat[3])
     length = max(np.sqrt(w * w + x * x + y * y + z * z), 1e-12)
     w, x, y, z = w / length, x / length, y / length, z / length
@@ -59,7 +62,7 @@ def _tangents(quat, log_scales, view):
 
 @compiled()
 @no_type_check
-def _rotated(R, v):
+def _rotated(R: np.ndarray, v: Vector) -> Vector:
     return (
         R[0, 0] * v[0] + R[0, 1] * v[1] + R[0, 2] * v[2],
         R[1, 0] * v[0] + R[1, 1] * v[1] + R[1, 2] * v[2],
@@ -69,14 +72,14 @@ def _rotated(R, v):
 
 @compiled()
 @no_type_check
-def _mean_in_camera(mean, view):
+def _mean_in_camera(mean: np.ndarray, view: View) -> Vector:
     t = view.t_world_camera
     return _rotated(view.R_camera_world, (mean[0] - t[0], mean[1] - t[1], mean[2] - t[2]))
 
 
 @compiled()
 @no_type_check
-def _interval(a, w, z, rho_max):
+def _interval(a: tuple[float, float], w: tuple[float, float], z: float, rho_max: float) -> tuple[float, float]:
     """Largest extent left and right (or up and down) of the centre where a pixel can see the disc, px.
 
     The silhouette of a circle of the disc is a conic; one that reaches the camera plane is not bounded.
@@ -92,7 +95,9 @@ def _interval(a, w, z, rho_max):
 
 @compiled()
 @no_type_check
-def _write_box(box, center, across, down, view):
+def _write_box(
+    box: np.ndarray, center: tuple[float, float], across: tuple[float, float], down: tuple[float, float], view: View
+) -> None:
     left, right = max(center[0] + across[0], 0.0), min(center[0] + across[1], view.width - 1.0)
     top, bottom = max(center[1] + down[0], 0.0), min(center[1] + down[1], view.height - 1.0)
     if left <= right and top <= bottom:  # false for NaN
@@ -102,7 +107,8 @@ def _write_box(box, center, across, down, view):
 
 @compiled()
 @no_type_check
-def _project_one(surfels, i, view, record, box):
+def _project_one(surfels: Surfels, i: int, view: View, record: np.ndarray, box: np.ndarray) -> float:
+    """Write one record and box; returns the depth of the centre, m."""
     x, y, z = _mean_in_camera(surfels.means_m[i], view)
     opacity = 1 / (1 + np.exp(-np.float64(surfels.opacity_logits[i])))
     if not (z > NEAR_M and opacity > MIN_ALPHA):
@@ -141,7 +147,9 @@ def project(surfels: Surfels, view: View) -> tuple[np.ndarray, np.ndarray, np.nd
 
 @compiled()
 @no_type_check
-def _tangent_gradients(grad, t0, t1, mean, view):
+def _tangent_gradients(
+    grad: np.ndarray, t0: Vector, t1: Vector, mean: Vector, view: View
+) -> tuple[Vector, Vector, Vector]:
     """Gradient of both tangents and of the centre in the camera frame, from that of the record."""
     x, y, z = mean
     xn, yn = x / z, y / z
@@ -166,7 +174,9 @@ def _tangent_gradients(grad, t0, t1, mean, view):
 
 @compiled()
 @no_type_check
-def _quat_gradient(q, length, g0, g1):
+def _quat_gradient(
+    q: tuple[float, float, float, float], length: float, g0: Vector, g1: Vector
+) -> tuple[float, float, float, float]:
     """Gradient of a quaternion of any length from that of the first two columns of its rotation."""
     w, x, y, z = q
     gw = 2 * (z * g0[1] - y * g0[2] - z * g1[0] + x * g1[2])
@@ -179,7 +189,7 @@ def _quat_gradient(q, length, g0, g1):
 
 @compiled()
 @no_type_check
-def _unproject_one(surfels, i, view, grad, out):
+def _unproject_one(surfels: Surfels, i: int, view: View, grad: np.ndarray, out: Surfels) -> None:
     mean = _mean_in_camera(surfels.means_m[i], view)
     t0, t1, q, length, scales = _tangents(surfels.quats_wxyz[i], surfels.log_scales[i], view)
     g_t0, g_t1, g_mean = _tangent_gradients(grad, t0, t1, mean, view)
