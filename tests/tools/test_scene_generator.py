@@ -178,7 +178,14 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same small scene made twice."""
     pytest.importorskip("mujoco", reason="settling needs mujoco")
     options = SceneOptions(
-        seed=5, objects=4, frames=3, test_views=2, width_px=96, supersample=1, points_per_object=400, reference_points=800
+        seed=5,
+        objects=4,
+        frames=3,
+        test_views=2,
+        width_px=96,
+        supersample=1,
+        points_per_object=400,
+        reference_points=800,
     )
     folders = tmp_path_factory.mktemp("a") / "scene", tmp_path_factory.mktemp("b") / "scene"
     for folder in folders:

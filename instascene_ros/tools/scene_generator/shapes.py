@@ -88,7 +88,7 @@ def mug(radius_m: float, height_m: float, wall_m: float = 0.004) -> Shape:
     reach, rise = 0.030, (upper - lower) / 2
     path = np.stack([radius_m + reach * np.sin(turns), 0 * turns, height_m / 2 + rise * np.cos(turns)], axis=-1)
     along = np.stack([reach * np.cos(turns), 0 * turns, -rise * np.sin(turns)], axis=-1)
-    rings = _tube(path, along, np.array([0.0, 1.0, 0.0]), 0.0075, 0.0045)
+    rings = _tube(path, along, np.array([0.0, 1.0, 0.0]), (0.0075, 0.0045))
     handle = [np.concatenate(pair) for pair in zip(rings[:-2:2], rings[2::2], strict=True)]
     return Shape("mug", meshes.with_tube(cup.mesh, start, rings, end), (*cup.hulls, *handle))
 
@@ -101,7 +101,7 @@ def pan(radius_m: float, height_m: float, handle_m: float) -> Shape:
     start = _wall_patch(dish.mesh, 0.92 * radius_m, z)
     x = np.linspace(radius_m + 0.004, radius_m + handle_m, 14)
     path = np.stack([x, 0 * x, z + 0.12 * (x - x[0])], axis=-1)
-    rings = _tube(path, np.tile([1.0, 0.0, 0.12], (len(x), 1)), np.array([0.0, 1.0, 0.0]), 0.010, 0.006)
+    rings = _tube(path, np.tile([1.0, 0.0, 0.12], (len(x), 1)), np.array([0.0, 1.0, 0.0]), (0.010, 0.006))
     return Shape("pan", meshes.with_tube(dish.mesh, start, rings, None), (*dish.hulls, rings.reshape(-1, 3)))
 
 
@@ -114,7 +114,7 @@ def hammer(length_m: float, head_m: float) -> Shape:
     path = np.stack([x, 0 * x, 0 * x], axis=-1)
     swell = 1 + 0.25 * np.sin(np.clip((x - 0.3 * length_m) / (0.7 * length_m), 0, 1) * np.pi) ** 2
     sides = _border_size(head, start)
-    rings = _tube(path, np.tile([1.0, 0.0, 0.0], (24, 1)), np.array([0.0, 1.0, 0.0]), 0.010, 0.008, swell, sides)
+    rings = _tube(path, np.tile([1.0, 0.0, 0.0], (24, 1)), np.array([0.0, 1.0, 0.0]), (0.010, 0.008), swell, sides)
     mesh = meshes.with_tube(head, start, rings, None)
     lift = np.array([0.0, 0.0, 0.013])
     hulls = (head.vertices_m + lift, rings.reshape(-1, 3) + lift)
@@ -129,7 +129,7 @@ def banana(length_m: float, radius_m: float) -> Shape:
     path = np.stack([arc * np.sin(bend), arc * (1 - np.cos(bend)), np.full_like(s, radius_m)], axis=-1)
     along = np.stack([np.cos(bend), np.sin(bend), 0 * s], axis=-1)
     taper = np.interp(s, [-1, -0.93, -0.8, -0.4, 0.4, 0.8, 1], [0.3, 0.33, 0.6, 1, 1, 0.6, 0.22])
-    rings = _tube(path, along, np.array([0.0, 0.0, 1.0]), radius_m, radius_m, taper, 24)
+    rings = _tube(path, along, np.array([0.0, 0.0, 1.0]), (radius_m, radius_m), taper, 24)
     mesh = meshes.loft(rings, path[0], path[-1])
     hulls = [rings[k : k + 6].reshape(-1, 3) for k in range(0, 25, 5)]
     return Shape("banana", mesh, tuple(hulls))
@@ -148,16 +148,19 @@ def tape(radius_m: float, hole_m: float, height_m: float) -> Shape:
 
 
 def _tube(
-    path_m: np.ndarray, along: np.ndarray, side: np.ndarray, wide_m: float, thick_m: float,
+    path_m: np.ndarray, along: np.ndarray, side: np.ndarray, radii_m: tuple[float, float],
     scale: np.ndarray | None = None, sides: int = 12,
 ) -> Float64[np.ndarray, "R S 3"]:  # fmt: skip
-    """Elliptic rings around a path whose tangents are `along`; `side` is perpendicular to the path's plane."""
+    """Elliptic rings around a path whose tangents are `along`.
+
+    `side` is perpendicular to the path's plane; `radii_m` are along it and across it.
+    """
     tangent = along / np.linalg.norm(along, axis=1, keepdims=True)
     up = np.cross(tangent, side)
     scale = np.ones(len(path_m)) if scale is None else scale
     # Half a step off the axes, so that a ring's points face the corners of a square patch in the wall.
     angles = (np.arange(sides) + (0.0 if sides % 8 else 0.5)) * 2 * np.pi / sides
-    offsets = wide_m * np.cos(angles)[:, None] * side + thick_m * np.sin(angles)[:, None] * up[:, None]
+    offsets = radii_m[0] * np.cos(angles)[:, None] * side + radii_m[1] * np.sin(angles)[:, None] * up[:, None]
     return path_m[:, None] + scale[:, None, None] * offsets
 
 
