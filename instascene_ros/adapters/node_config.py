@@ -53,7 +53,7 @@ class SceneNodeConfig:
         (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
         "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
     )
-    tf_timeout_s: float = knob(0.2, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0)
+    tf_timeout_s: float = knob(1.0, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0)
     max_pose_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
     max_pose_jump_m: float = knob(0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0)
     on_pose_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
@@ -63,7 +63,6 @@ class SceneNodeConfig:
     depth_scale: float = knob(0.0, "Stored depth units per metre; 0 = by encoding (32FC1 1, 16UC1 1000).", 0.0, 1e6)
     input_qos: str = knob("SENSOR_DATA", "Quality of service of the inputs: SENSOR_DATA, SYSTEM_DEFAULT or DEFAULT.")
     watchdog_period_s: float = knob(5.0, "Every this long the log says what is missing, s; 0 = never.", 0.0, 3600.0)
-    request_timeout_s: float = knob(30.0, "A service gives up when the scene is busy for longer, s.", 0.1, 3600.0)
     sync: SyncConfig = field(default_factory=SyncConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 

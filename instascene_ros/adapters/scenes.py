@@ -58,4 +58,4 @@ def make_scene_mapper(config: Config, node_config: SceneNodeConfig) -> Scene:
     from instascene_ros.models import make_segmenter
 
     rasterizer = make_rasterizer(node_config.device)
-    return SceneMapper(config, rasterizer, make_segmenter(node_config.segmenter, config), rasterizer.device)
+    return SceneMapper(config, rasterizer, make_segmenter(node_config.segmenter, config))

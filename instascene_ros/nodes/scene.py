@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from typing import TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from instascene_ros.adapters.error_codes import RequestTimeoutError, code_of
+from instascene_ros.adapters.awaiting import awaitable
+from instascene_ros.adapters.error_codes import code_of
 from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.health import SceneHealth
 from instascene_ros.adapters.health_messages import diagnostics_message, status_message
@@ -26,12 +26,12 @@ from instascene_ros.adapters.scenes import MakeScene, make_scene_mapper
 from instascene_ros.adapters.spinning import run
 from instascene_ros.adapters.worker import SceneWorker
 from instascene_ros.core.config import Config
-from instascene_ros.core.errors import InstasceneError
+from instascene_ros.core.errors import CancelledError, InstasceneError
 from instascene_ros.msg import CompletedObject, MapStatus
 from instascene_ros.srv import GetInstances, ObserveObject
 
 Answer = TypeVar("Answer")
-PUMP_PERIOD_S, STATUS_PERIOD_S = 0.05, 1.0
+PUMP_PERIOD_S, STATUS_PERIOD_S = 0.2, 1.0
 
 
 class SceneNode(Node):
@@ -83,41 +83,43 @@ class SceneNode(Node):
     def _on_crash(self, error: BaseException) -> None:
         self.crash = error  # the spin loop sees it, ends the process and raises it
 
-    # Services: they wait for the scene thread in a callback group of their own ---------------------------------
+    # Services: coroutines that wait for the scene thread while the executor goes on with the inputs -------------
 
     def _create_services(self) -> None:
-        group = MutuallyExclusiveCallbackGroup()
+        group = ReentrantCallbackGroup()
         self.create_service(GetInstances, "get_instances", self._get_instances, callback_group=group)
         self.create_service(ObserveObject, "observe_object", self._observe_object, callback_group=group)
         self.create_service(Trigger, "reset", self._reset, callback_group=group)
         self.create_service(SetBool, "pause", self._pause, callback_group=group)
         self.create_subscription(CompletedObject, "completed_objects", self._on_completed, latched_qos(32))
 
-    def _on_scene(self, function: Callable[[], Answer]) -> Answer:
-        """Run on the scene thread; raises RequestTimeoutError when the node is busy for too long or stops."""
-        try:
-            return self._worker.call(function).result(self._config.request_timeout_s)
-        except (TimeoutError, CancelledError) as error:
-            raise RequestTimeoutError(f"the scene was busy for {self._config.request_timeout_s:g} s, or stopped") from error
+    async def _on_scene(self, function: Callable[[], Answer]) -> Answer:
+        """Run on the scene thread between frames; raises CancelledError when the node stops first."""
+        done = await awaitable(self._worker.call(function), self.executor)
+        if done.cancelled():
+            raise CancelledError("the scene node is stopping")
+        return done.result()
 
-    def _get_instances(self, request: GetInstances.Request, response: GetInstances.Response) -> GetInstances.Response:
+    async def _get_instances(self, request: GetInstances.Request, response: GetInstances.Response) -> GetInstances.Response:
         try:
-            return self._on_scene(lambda: get_instances(self._owner.scene, self._outputs, request, self._completed))
+            return await self._on_scene(lambda: get_instances(self._owner.scene, self._outputs, request, self._completed))
         except InstasceneError as error:
             response.error_code, response.error_msg = code_of(error), str(error)
             return response
 
-    def _observe_object(self, request: ObserveObject.Request, response: ObserveObject.Response) -> ObserveObject.Response:
+    async def _observe_object(
+        self, request: ObserveObject.Request, response: ObserveObject.Response
+    ) -> ObserveObject.Response:
         try:
-            return self._on_scene(lambda: observe_object(self._owner.scene, self._outputs, request))
+            return await self._on_scene(lambda: observe_object(self._owner.scene, self._outputs, request))
         except InstasceneError as error:
             response.error_code, response.error_msg = code_of(error), str(error)
             return response
 
-    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    async def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
             self._worker.discard_frames()
-            self._on_scene(self._owner.reset)
+            await self._on_scene(self._owner.reset)
             response.success, response.message = True, f"new map {self._owner.counters.map_id}"
         except InstasceneError as error:
             response.success, response.message = False, str(error)
@@ -159,7 +161,7 @@ class SceneNode(Node):
 
 def main(make_scene: MakeScene = make_scene_mapper) -> None:
     """Run the node until Ctrl-C."""
-    sys.exit(run(lambda: SceneNode(make_scene)))
+    sys.exit(run(lambda: SceneNode(make_scene), num_threads=1))
 
 
 if __name__ == "__main__":

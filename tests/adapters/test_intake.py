@@ -104,7 +104,7 @@ def test_frames_that_wait_for_poses_are_bounded() -> None:
 
 
 def test_frame_without_camera_info_is_dropped_and_said() -> None:
-    bench = Bench()
+    bench = Bench(tf_timeout_s=0.2)
     bench.pose(100)
     bench.images(100)
     bench.at(200)
@@ -134,7 +134,7 @@ def test_camera_info_sent_once_serves_every_image_at_once() -> None:
 
 
 def test_camera_info_of_each_image_is_waited_for_once_it_comes_with_each_image() -> None:
-    bench = Bench()
+    bench = Bench(tf_timeout_s=0.2)
     for stamp_ms in (100, 200, 300):
         bench.pose(stamp_ms)
     bench.intake.add(INFO, made.info(100))
