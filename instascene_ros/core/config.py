@@ -28,6 +28,8 @@ class MappingConfig:
     keyframe_max_gap: int = knob(5, "At the latest every this many frames is a keyframe.", 1, 1000)
     max_keyframes: int = knob(150, "Keyframes remembered, spread evenly over the past.", 2, 10_000)
     seed_stride_px: int = knob(2, "One Gaussian is seeded per square of this many pixels.", 1, 16)
+    fine_stride_px: int = knob(1, "The same inside small masks: objects rather than table and room.", 1, 16)
+    fine_mask_share: float = knob(0.06, "Masks below this share of the image are small.", 0.0, 1.0)
     seed_opacity: float = knob(0.9, "Opacity of a new Gaussian.", 0.05, 0.99)
     explained_alpha: float = knob(0.7, "Pixels the map covers less than this get new Gaussians.", 0.05, 1.0)
     explained_sigmas: float = knob(
@@ -44,7 +46,7 @@ class TrackingConfig:
     """From masks to instances with stable ids."""
 
     min_trace_weight: float = knob(0.1, "A Gaussian belongs to a pixel when its alpha*T exceeds this.", 0.01, 1.0)
-    border_px: int = knob(2, "Pixels this close to a mask border do not vote, px at 320 px image width.", 0, 50)
+    border_px: int = knob(1, "Pixels this close to a mask border hardly vote, px at 320 px image width.", 0, 50)
     min_visible_px: float = knob(
         20.0, "A segment is observed when it covers this much of a view, px at 320 px width.", 1.0, 1e6
     )
@@ -63,7 +65,7 @@ class TrackingConfig:
     )
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
     confirm_views: int = knob(3, "Keyframes that must see an instance before it is confirmed.", 1, 1000)
-    min_gaussians: int = knob(50, "Instances with fewer Gaussians are not published.", 1, 1_000_000)
+    min_gaussians: int = knob(30, "Instances with fewer Gaussians are not published.", 1, 1_000_000)
     link_radius_m: float = knob(
         0.02, "Points of an object farther than this from its main part are noise, m.", 0.001, 1.0
     )

@@ -133,9 +133,7 @@ class SceneMapper:
     def _trace(self, frame: Frame, rendering: Rendering) -> MaskTrace:
         mapped_m = rendering.depth_m.cpu().numpy()
         showing = np.abs(mapped_m - frame.depth_m) < 2 * depth.tolerance_m(frame.depth_m, self.config.mapping)
-        scale = frame.camera.width / 320
-        border_px = max(1, round(self.config.tracking.border_px * scale))
-        return MaskTrace.of(frame.masks, showing & frame.valid, rendering.trace, border_px, 1 / scale**2)
+        return MaskTrace.of(frame.masks, showing & frame.valid, rendering.trace, self.config.tracking)
 
     def _update(
         self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool

@@ -6,6 +6,8 @@ from jaxtyping import Bool, Float32
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from instascene_ros.core.config import MappingConfig
+from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import transform
 from instascene_ros.core.keyframe import Keyframe
@@ -31,11 +33,16 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     allowed = new & ~keyframe.edges & (normals_camera != 0).any(-1)
     if frame.masks is not None:
         allowed &= ~frame.masks.boundary(1)
-    v, u = np.nonzero(_one_per_cell(allowed, config.seed_stride_px))
+    fine = _small_masks(frame, config)
+    chosen = _one_per_cell(allowed & fine, config.fine_stride_px) | _one_per_cell(
+        allowed & ~fine, config.seed_stride_px
+    )
+    v, u = np.nonzero(chosen)
+    stride_px = np.where(fine[v, u], config.fine_stride_px, config.seed_stride_px)
     rays = frame.camera.rays()[v, u]
     points_camera = rays * smooth_m[v, u, None]
     axes_camera, cosine = _surfel_axes(normals_camera[v, u], rays)
-    spacing_m = config.seed_stride_px * smooth_m[v, u] / frame.camera.fx * FULL_COVERAGE
+    spacing_m = stride_px * smooth_m[v, u] / frame.camera.fx * FULL_COVERAGE
     scales_m = np.stack([spacing_m / cosine, spacing_m], axis=-1)
     rotations = frame.T_world_camera[:3, :3] @ axes_camera
     surfels = GaussianMap.from_surfels(
@@ -47,6 +54,16 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     )
     surfels.birth_ns[:] = frame.stamp_ns
     return surfels
+
+
+def _small_masks(frame: Frame, config: MappingConfig) -> Bool[np.ndarray, "H W"]:
+    """Pixels of masks that cover little of the image."""
+    if frame.masks is None:
+        return np.zeros(frame.depth_m.shape, bool)
+    area_px = np.bincount(frame.masks.labels.ravel(), minlength=len(frame.masks) + 1)
+    small = area_px < config.fine_mask_share * frame.depth_m.size
+    small[0] = False
+    return small[frame.masks.labels]
 
 
 def _one_per_cell(allowed: Bool[np.ndarray, "H W"], stride_px: int) -> Bool[np.ndarray, "H W"]:

@@ -14,6 +14,9 @@ from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.rendering.contract import Trace
 
+REFERENCE_WIDTH_PX = 320  # pixel counts in the configuration are meant at this image width
+BORDER_WEIGHT = 0.05
+
 
 @dataclass(frozen=True)
 class MaskTrace:
@@ -25,19 +28,19 @@ class MaskTrace:
     num_masks: int
 
     @classmethod
-    def of(
-        cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, border_px: int, weight_scale: float
-    ) -> "MaskTrace":
-        """Pairs of the pixels that may vote: inside a mask, away from its border, `showing` the mapped surface.
+    def of(cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, config: TrackingConfig) -> "MaskTrace":
+        """Pairs of the pixels inside a mask that are `showing` the mapped surface, in pixels of a 320 px wide image.
 
-        `weight_scale` makes weights of different image sizes comparable (pixels of a 320 px wide image).
-        Border pixels must not vote: masks are off by some pixels there, and a Gaussian seen across a border would
-        sit in two masks of one view (the exclusion that InstaScene's code lost from MaskClustering).
+        Border pixels hardly vote: masks are off by some pixels there, and a Gaussian seen across a border would sit
+        in two masks of one view (the exclusion that InstaScene's code lost from MaskClustering). They vote a little,
+        so that what is only ever seen at a border still gets a label.
         """
-        voting = np.where(showing & ~masks.boundary(border_px), masks.labels, 0)
-        label = torch.from_numpy(voting.astype(np.int64)).to(trace.pixels.device).reshape(-1)[trace.pixels]
+        scale = showing.shape[1] / REFERENCE_WIDTH_PX
+        weights = np.where(masks.boundary(max(1, round(config.border_px * scale))), BORDER_WEIGHT, 1.0) / scale**2
+        images = np.stack([np.where(showing, masks.labels, 0), weights]).astype(np.float32).reshape(2, -1)
+        label, weight = torch.from_numpy(images).to(trace.pixels.device)[:, trace.pixels]
         kept = label > 0
-        return cls(trace.gaussians[kept], label[kept], trace.weights[kept] * weight_scale, len(masks))
+        return cls(trace.gaussians[kept], label[kept].long(), (trace.weights * weight)[kept], len(masks))
 
 
 @dataclass(frozen=True)
