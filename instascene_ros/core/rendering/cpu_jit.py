@@ -1,6 +1,7 @@
 """How the kernels of the CPU backend are compiled."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -13,9 +14,15 @@ numba.config.SLP_VECTORIZE = 1
 # No `nnan` and `ninf`: discs seen edge-on divide by zero and are sorted out by comparisons.
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
+# Kernels inline one another across files, but numba asks only about the file of the outermost one before it reuses
+# what it compiled earlier.
+SOURCES_STAMP = tuple(
+    (path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(Path(__file__).parent.glob("*.py"))
+)
+
 
 def compiled(parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile with numba, once per machine: beside the source, or in the user's cache where that is read-only.
+    """Compile with numba, once per machine and version: beside the source, or in the user's cache if that is read-only.
 
     Kernels must also be marked `@no_type_check`, so that run-time type checkers leave their source alone.
     """
@@ -27,6 +34,7 @@ def compiled(parallel: bool = False, inline: bool = False) -> Callable[[Callable
             kernel.enable_caching()
         except RuntimeError:  # no folder can be written: compile again in every process
             return kernel
+        kernel._cache._cache_file._source_stamp = SOURCES_STAMP
         return kernel
 
     return compile_lazily
