@@ -10,7 +10,7 @@ from scipy.ndimage import binary_erosion
 
 from instascene_ros.core.geometry import inverse, points_of_depth, project, transform
 from instascene_ros.core.recording import SceneFolder, read_image
-from instascene_ros.tools.scene_generator import shapes
+from instascene_ros.tools.scene_generator import light, shapes, surfaces, textures
 from instascene_ros.tools.scene_generator.generate import SceneOptions, generate
 from instascene_ros.tools.scene_generator.ground_truth import Cameras, num_seen
 from instascene_ros.tools.scene_generator.mask_noise import MaskErrors, shuffled
@@ -20,6 +20,7 @@ from instascene_ros.tools.scene_generator.shapes import Shape
 from instascene_ros.tools.scene_generator.trajectory import handheld, look_at, orbit
 from tests.scenes import camera_of_width, place, tabletop, three_objects
 
+OPEN_SQUARE = np.array([[-0.05, -0.05, 0.0], [0.05, -0.05, 0.0], [0.05, 0.05, 0.0], [-0.05, 0.05, 0.0]])
 SHAPES = [
     shapes.box((0.10, 0.06, 0.12)),
     shapes.can(0.033, 0.11),
@@ -105,24 +106,24 @@ def test_ray_hits_a_placed_box_where_it_stands() -> None:
 
 
 def test_mask_errors_keep_their_rates_and_leave_the_rest_alone() -> None:
-    scene = tabletop(three_objects(), num_frames=1, width=160, poses=orbit(1, elevation_deg=30.0))
+    scene = tabletop(three_objects(), num_frames=1, width=96, poses=orbit(1, elevation_deg=30.0))
     entities = np.where(scene.frames[0].masks.labels > 0, scene.instances[0], 0)
     entities = np.where((entities == 0) & (scene.true_depth_m[0] > 0), 4, entities).astype(np.int32)
     colour = scene.frames[0].rgb.astype(np.float32) / 255
-    errors = MaskErrors(3, 160, np.random.default_rng(0))
+    errors = MaskErrors(3, 96, np.random.default_rng(0))
     table_ious, clean = [], 0
-    for _ in range(300):
+    for _ in range(200):
         labels = errors.frame(entities, colour)
         largest = np.bincount(labels[entities == 4]).argmax()
         both, either = (labels == largest) & (entities == 4), (labels == largest) | (entities == 4)
         table_ious.append(both.sum() / either.sum())
         clean += len(np.unique(labels[labels > 0])) == 4
-    assert errors.rates["object_masks"] == 900
+    assert errors.rates["object_masks"] == 600
     assert errors.rates["missing"] == pytest.approx(0.10, abs=0.03)
     assert errors.rates["split"] == pytest.approx(0.12, abs=0.03)
     assert errors.rates["merged"] <= 0.15
     assert np.median(table_ious) > 0.9
-    assert clean > 60  # most frames of three objects show no error: 0.66**3 = 0.29
+    assert clean > 40  # most frames of three objects show no error: 0.66**3 = 0.29
 
 
 def test_merged_objects_share_a_label_and_missing_ones_have_none() -> None:
@@ -173,20 +174,25 @@ def test_handheld_path_stays_where_a_person_would_hold_a_camera() -> None:
     assert (z > 0).all() and (np.abs(pixels - [159.5, 119.5]) < [120, 90]).all()
 
 
+def test_light_is_dimmer_beneath_an_object_and_full_in_the_open() -> None:
+    sheet = surfaces.Surface(Mesh(OPEN_SQUARE, np.array([[0, 1, 2], [0, 2, 3]], np.int32)), textures.Plain((1, 1, 1)))
+    roof = surfaces.Surface(place(shapes.box((0.3, 0.3, 0.02)), z_m=0.05).mesh, textures.Plain((1, 1, 1)))
+    alone = light.baked([sheet], RayCaster([sheet.mesh]))[0]
+    covered = light.baked([sheet, roof], RayCaster([sheet.mesh, roof.mesh]))[0]
+    lamp, sky = 0, 1
+    assert alone[..., lamp] == pytest.approx(light.unshadowed(sheet)[..., lamp], abs=0.03)
+    assert (covered[..., lamp] < 0.05).all()
+    assert (covered[..., sky] < 0.6 * alone[..., sky]).all()
+
+
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same small scene made twice."""
     pytest.importorskip("mujoco", reason="settling needs mujoco")
     options = SceneOptions(
-        seed=5,
-        objects=4,
-        frames=3,
-        test_views=2,
-        width_px=96,
-        supersample=1,
-        points_per_object=400,
-        reference_points=800,
-    )
+        seed=5, objects=4, frames=3, test_views=2, width_px=96, supersample=1, shadows=False,
+        points_per_object=400, reference_points=800,
+    )  # fmt: skip
     folders = tmp_path_factory.mktemp("a") / "scene", tmp_path_factory.mktemp("b") / "scene"
     for folder in folders:
         generate(options, folder)

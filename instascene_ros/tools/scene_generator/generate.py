@@ -41,6 +41,7 @@ class SceneOptions:
     width_px: int = 320
     frame_rate_hz: float = 7.5
     supersample: int = 2
+    shadows: bool = True  # soft shadows and occlusion; without them a scene is made sooner
     jpeg_quality: int = 92
     points_per_object: int = 5000
     reference_points: int = 20000
@@ -92,9 +93,10 @@ def _build(options: SceneOptions, progress: Progress) -> _Stage:
     models = random_models(options.objects, options.rng(0))
     objects = settle(models, 0.08 + 0.011 * options.objects, rng)
     progress("light", 0.0)
-    seen = [Surface.of(o) for o in objects] + _room(options.rng(2))
+    seen = [Surface.of(o) for o in objects] + _room(options.rng(2), TABLE_STEP_M if options.shadows else 0.05)
     caster = RayCaster([s.mesh for s in seen])
-    renderer = Renderer(seen, caster, light.baked(seen, caster))
+    lit = light.baked(seen, caster) if options.shadows else [light.unshadowed(s) for s in seen]
+    renderer = Renderer(seen, caster, lit)
     start_deg = float(options.rng(3).uniform(0, 360))
     training = handheld(options.frames, start_deg, SPAN_DEG, options.rng(4))
     unseen = round(options.test_views * UNSEEN_SHARE)
@@ -102,7 +104,7 @@ def _build(options: SceneOptions, progress: Progress) -> _Stage:
     return _Stage(objects, caster, renderer, training, tests, start_deg)
 
 
-def _room(rng: np.random.Generator) -> list[Surface]:
+def _room(rng: np.random.Generator, table_step_m: float) -> list[Surface]:
     """Table, floor and walls in colours of the scene's own."""
     woods = [((0.72, 0.54, 0.37), (0.46, 0.29, 0.17)), ((0.80, 0.69, 0.54), (0.62, 0.48, 0.34))]
     woods += [((0.52, 0.36, 0.25), (0.30, 0.19, 0.13)), ((0.66, 0.62, 0.57), (0.45, 0.41, 0.37))]
@@ -111,7 +113,7 @@ def _room(rng: np.random.Generator) -> list[Surface]:
     grey = rng.uniform(0.45, 0.65)
     wall = tuple(float(x) for x in np.clip(0.72 + rng.uniform(-0.08, 0.08, 3), 0, 1))
     return [
-        surfaces.table(textures.Wood(bright, dark, float(rng.uniform(0.10, 0.18)), seed), TABLE_STEP_M),
+        surfaces.table(textures.Wood(bright, dark, float(rng.uniform(0.10, 0.18)), seed), table_step_m),
         surfaces.floor(
             textures.Tiles((grey, grey, grey * 0.97), (grey * 0.7,) * 3, float(rng.uniform(0.3, 0.5)), seed)
         ),
