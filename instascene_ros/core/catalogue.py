@@ -120,7 +120,9 @@ class Catalogue:
         )
 
     def _state(self, record: InstanceRecord) -> InstanceState:
-        seen_enough = record.num_views >= self.config.confirm_views
+        # What the image border always cuts off may be a piece of floor or wall; what masks rarely agree on, a fragment.
+        least = max(self.config.confirm_views, self.config.min_whole_share * record.num_views)
+        seen_enough = record.num_whole_views >= least
         return InstanceState.CONFIRMED if seen_enough else InstanceState.TENTATIVE
 
     def _score(self, record: InstanceRecord) -> float:

@@ -64,7 +64,8 @@ class TrackingConfig:
         2.0, "Views that it takes to change the standing verdict on two segments.", 0.0, 100.0
     )
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
-    confirm_views: int = knob(3, "Keyframes that must see an instance before it is confirmed.", 1, 1000)
+    confirm_views: int = knob(3, "Keyframes that must see an instance as a whole before it is confirmed.", 1, 1000)
+    min_whole_share: float = knob(0.3, "Share of its views that must see a confirmed instance as a whole.", 0.0, 1.0)
     min_gaussians: int = knob(30, "Instances with fewer Gaussians are not published.", 1, 1_000_000)
     link_radius_m: float = knob(
         0.02, "Points of an object farther than this from its main part are noise, m.", 0.001, 1.0

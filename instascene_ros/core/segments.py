@@ -25,7 +25,11 @@ class MaskTrace:
     gaussians: Int64[Tensor, " P"]
     masks: Int64[Tensor, " P"]  # 1..M
     weights: Float32[Tensor, " P"]
-    num_masks: int
+    cut_off: Bool[np.ndarray, " M"]  # of mask 1..M (entry 0 unused): does the image border cut it off?
+
+    @property
+    def num_masks(self) -> int:
+        return len(self.cut_off) - 1
 
     @classmethod
     def of(cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, config: TrackingConfig) -> "MaskTrace":
@@ -40,7 +44,7 @@ class MaskTrace:
         images = np.stack([np.where(showing, masks.labels, 0), weights]).astype(np.float32).reshape(2, -1)
         label, weight = torch.from_numpy(images).to(trace.pixels.device)[:, trace.pixels]
         kept = label > 0
-        return cls(trace.gaussians[kept], label[kept].long(), (trace.weights * weight)[kept], len(masks))
+        return cls(trace.gaussians[kept], label[kept].long(), (trace.weights * weight)[kept], masks.cut_off())
 
 
 @dataclass(frozen=True)

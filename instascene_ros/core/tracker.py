@@ -21,6 +21,9 @@ from instascene_ros.core.segments import MaskTrace, Overlap
 from instascene_ros.core.votes import Ballot, cast, move_votes, votes_for, winning_segments
 
 
+WHOLE_IOU = 0.5  # a mask and an instance that overlap more than this show the same thing
+
+
 @dataclass
 class InstanceRecord:
     """What is remembered of one instance besides its Gaussians."""
@@ -28,6 +31,7 @@ class InstanceRecord:
     first_seen_ns: int
     last_seen_ns: int
     num_views: int = 0
+    num_whole_views: int = 0  # in which one mask showed just it, not cut off by the image border
     wholeness: float = 0.0  # sum over views of the IoU between the instance and its best mask
 
 
@@ -160,7 +164,9 @@ class Tracker:
             record = self.records.setdefault(instance, InstanceRecord(stamp_ns, stamp_ns))
             record.last_seen_ns = stamp_ns
             record.num_views += 1
-            record.wholeness += float(column[best]) / union
+            iou = float(column[best]) / union
+            record.num_whole_views += bool(iou > WHOLE_IOU and not traced.cut_off[best])
+            record.wholeness += iou
         return in_view
 
     def _new_segment(self) -> int:

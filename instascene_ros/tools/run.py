@@ -158,7 +158,7 @@ def _chosen_ids(job: Run) -> list[int]:
     if job.options.complete != ALL:
         return [int(i) for i in job.options.complete.split(",")]
     instances = job.mapper.instances
-    return instances.ids[instances.states != InstanceState.MISSING].tolist()
+    return instances.ids[instances.states == InstanceState.CONFIRMED].tolist()
 
 
 def render_views(job: Run, console: Console) -> None:
