@@ -16,9 +16,8 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # Kernels inline one another across files, but numba asks only about the file of the outermost one before it reuses
 # what it compiled earlier.
-SOURCES_STAMP = tuple(
-    (path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(Path(__file__).parent.glob("*.py"))
-)
+SOURCES = sorted([*Path(__file__).parent.glob("cpu_*.py"), Path(__file__).with_name("contract.py")])
+SOURCES_STAMP = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in SOURCES)
 
 
 def compiled(parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

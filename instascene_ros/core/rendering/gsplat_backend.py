@@ -18,7 +18,7 @@ from instascene_ros.core.geometry import rotation_from_quats
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA, NEAR_M, Blended, Trace
 
 TILE_PX = 16
-PAIRS_AT_ONCE = 1 << 22  # pairs whose weight is computed in one go: about 500 MB
+PAIRS_AT_ONCE = 1 << 20  # pairs whose alpha is computed in one go: about 120 MB
 CHANNELS = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512)  # what gsplat compiles
 
 
