@@ -78,7 +78,10 @@ class RunOptions:
     every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1
     width: Annotated[int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")] = 0
     complete: Annotated[
-        str, typer.Option(parser=parse_selection, metavar="all|none|ID,ID", help="Objects to complete.")
+        str,
+        typer.Option(
+            parser=parse_selection, metavar="all|none|ID,ID", help="Objects to complete; all = every confirmed one."
+        ),
     ] = NONE
     method: Annotated[str, typer.Option(help="Completion prior.")] = "geometric"
     seed: Annotated[int, typer.Option(min=0, help="Seed of the completion: same seed, same result.")] = 0
