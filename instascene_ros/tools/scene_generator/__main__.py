@@ -21,6 +21,7 @@ def main(
     width: Annotated[int, typer.Option(min=32, help="Image width, px; 4:3.")] = DEFAULT.width_px,
     rate: Annotated[float, typer.Option(help="Frames per second of the timestamps.")] = DEFAULT.frame_rate_hz,
     jpeg_quality: Annotated[int, typer.Option(min=50, max=100)] = DEFAULT.jpeg_quality,
+    supersample: Annotated[int, typer.Option(min=1, max=4, help="Rays per pixel and axis.")] = DEFAULT.supersample,
     shadows: Annotated[bool, typer.Option(help="Soft shadows; without them a scene is made sooner.")] = DEFAULT.shadows,
     points: Annotated[int, typer.Option(help="Ground-truth surface points per object.")] = DEFAULT.points_per_object,
     reference: Annotated[int, typer.Option(help="Reference points of all objects.")] = DEFAULT.reference_points,
@@ -28,7 +29,7 @@ def main(
     """Make a tabletop scene with ground truth from a seed; needs open3d and mujoco."""
     options = SceneOptions(
         seed=seed, objects=objects, frames=frames, test_views=test_views, width_px=width, frame_rate_hz=rate,
-        jpeg_quality=jpeg_quality, shadows=shadows, points_per_object=points, reference_points=reference,
+        jpeg_quality=jpeg_quality, supersample=supersample, shadows=shadows, points_per_object=points, reference_points=reference,
     )  # fmt: skip
     with Progress() as bar:
         tasks: dict[str, TaskID] = {}
