@@ -90,7 +90,7 @@ def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[t
     if len(points_m) == 0:  # no depth on the object in any view
         points_m = observation.surfels.means_m.detach().cpu().numpy().astype(np.float64)
     low, high = np.percentile(points_m, (1, 99), axis=0)
-    radius_m = 0.8 * float(np.linalg.norm(high - low)) + 0.02
+    radius_m = 0.7 * float(np.linalg.norm(high - low)) + 0.015
     return ring_cameras((low + high) / 2, radius_m, observation.up, config.ring_width_px)
 
 

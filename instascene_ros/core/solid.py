@@ -7,11 +7,12 @@ from jaxtyping import Float32
 from scipy import ndimage
 
 from instascene_ros.core.free_space import Evidence
-from instascene_ros.core.geometry import inverse, normals_of_depth, project, transform
+from instascene_ros.core.geometry import inverse, normals_of_depth, points_of_depth, project, transform
 from instascene_ros.core.objects import GeneratedView
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
+EDGE_SLANT = 0.7  # cosine assumed where a surface has no normal, at its edges
 
 
 def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[np.ndarray, "X Y Z"]:
@@ -34,17 +35,27 @@ def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[n
 def _distance_in_front(
     view: GeneratedView, points_m: Float32[np.ndarray, "N 3"], truncation_m: float
 ) -> Float32[np.ndarray, " N"]:
-    """How far each point is in front of the view's surface, m, truncated; beyond the image: nothing said (inside)."""
-    pixels, z = project(transform(inverse(view.T_world_camera), points_m), view.camera)
-    u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
-    inside = (u >= 0) & (v >= 0) & (u < view.camera.width) & (v < view.camera.height)
-    u, v = np.where(inside, u, 0), np.where(inside, v, 0)
-    rays = view.camera.rays()
-    # Along the ray a slanted surface seems further away than it is.
-    cosine = np.abs((normals_of_depth(view.depth_m, view.camera, radius_px=1) * rays).sum(-1))
-    slant = np.where(cosine > 0, np.clip(cosine, 0.2, 1), 0.7)[v, u]
-    distance_m = np.clip((view.depth_m[v, u] - z) * slant, -truncation_m, truncation_m)
-    distance_m = np.where(view.alpha[v, u] < 0.5, truncation_m, distance_m)
+    """How far each point is outside what the view shows, m, truncated; beyond the image: nothing said (inside).
+
+    In front of the surface that is the distance to the plane of the nearest pixel, beside the silhouette the distance
+    to the half-alpha line: both exact to first order, so that the largest over many views is not biased outward.
+    """
+    camera = view.camera
+    points_camera = transform(inverse(view.T_world_camera), points_m)
+    pixels, z = project(points_camera, camera)
+    pixels = np.nan_to_num(pixels, nan=-9)
+    inside = ((pixels > -0.5) & (pixels < (camera.width - 0.5, camera.height - 0.5))).all(-1)
+    u, v = np.rint(np.where(inside[:, None], pixels, 0)).astype(np.int64).T
+    normals = normals_of_depth(view.depth_m, camera, radius_px=1)[v, u]
+    to_plane_m = (normals * (points_camera - points_of_depth(view.depth_m, camera)[v, u])).sum(-1)
+    along_ray_m = EDGE_SLANT * (view.depth_m[v, u] - z)
+    distance_m = np.where(np.abs(normals).sum(-1) > 0, to_plane_m, along_ray_m)
+    distance_m = np.where(view.alpha[v, u] < 0.5, -truncation_m, distance_m)
+    alpha = ndimage.map_coordinates(view.alpha, pixels[:, ::-1].T, order=1, mode="nearest")
+    beside_m = np.where(alpha > 0, (0.5 - alpha) * z / camera.fx, truncation_m)
+    distance_m = np.clip(
+        np.maximum(distance_m, np.where(alpha < 1, beside_m, -truncation_m)), -truncation_m, truncation_m
+    )
     return np.where(inside, distance_m, -truncation_m).astype(np.float32)
 
 
