@@ -30,8 +30,10 @@ class Lane:
 
 
 def bars(rows: Sequence[Bar]) -> Markup:
-    """Horizontal bars on one scale."""
-    top = max([max(row.value, row.whisker) for row in rows], default=0.0) or 1.0
+    """Horizontal bars on one scale; nothing for no bars."""
+    if not rows:
+        return Markup("")
+    top = max(max(row.value, row.whisker) for row in rows) or 1.0
     room = WIDTH - LABEL - NUMBER
     parts = []
     for k, row in enumerate(rows):

@@ -167,4 +167,4 @@ def test_charts_draw_to_scale() -> None:
     points = re.search(r'points="([^"]+)"', curve([0, 50, 100], [0, 1, 2], "n"))[1]
     heights = [float(point.split(",")[1]) for point in points.split()]
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
-    assert (str(bars([])).count("<rect"), curve([], [], "n")) == (0, "")
+    assert (bars([]), curve([], [], "n")) == ("", "")
