@@ -43,9 +43,10 @@ def surface_of_depth(
     """
     steep = np.float32(4.0 / camera.fx)  # relative depth change of a pixel on a surface seen at about 15 degrees
     raw = np.where(depth_m > 0, 1 / np.where(depth_m > 0, depth_m, 1), 0).astype(np.float32)
-    planes = np.zeros((*depth_m.shape, 3), np.float32)
-    for radius in (WARMUP_RADIUS_PX, max(radius_px, WARMUP_RADIUS_PX)):
-        planes = _fit_planes(raw, sigma_m * raw * raw, planes, radius, steep)
+    flat = np.zeros((*depth_m.shape, 3), np.float32)
+    flat[..., 2] = raw
+    rough = _fit_planes(raw, sigma_m * raw * raw, flat, WARMUP_RADIUS_PX, steep)
+    planes = _fit_planes(raw, sigma_m * raw * raw, rough, max(radius_px, WARMUP_RADIUS_PX), np.float32(0))
     along_u, along_v, inverse = planes[..., 0], planes[..., 1], planes[..., 2]
     known = (inverse > 0) & (depth_m > 0)
     rays = camera.rays()
@@ -64,16 +65,16 @@ def surface_of_depth(
 def _fit_planes(inverse, sigma, guess, radius, steep):
     """[H W 3] slope right and down (1/m/px) and value (1/m) of inverse depth; zero where fewer than six neighbours fit.
 
-    `sigma` is of inverse depth; `guess` is an earlier fit or zero, `steep` the relative change a pixel may show then.
+    `sigma` is of inverse depth. A neighbour fits within `GATE_SIGMAS` of the plane `guess`, and `steep` (relative) more
+    for each pixel away.
     """
     height, width = inverse.shape
     planes = np.zeros((height, width, 3), np.float32)
     for v in range(height):
         for u in range(width):
-            if inverse[v, u] > 0:
-                slope = guess[v, u] if guess[v, u, 2] > 0 else np.array([0, 0, inverse[v, u]], np.float32)
-                allowed = np.float32(0 if guess[v, u, 2] > 0 else steep * inverse[v, u])
-                sums = _sums(inverse, v, u, radius, slope, np.float32(GATE_SIGMAS) * sigma[v, u], allowed)
+            if inverse[v, u] > 0 and guess[v, u, 2] > 0:
+                gate, allowed = np.float32(GATE_SIGMAS) * sigma[v, u], steep * inverse[v, u]
+                sums = _sums(inverse, v, u, radius, guess[v, u], gate, allowed)
                 _solve(sums, inverse[v, u], planes[v, u])
     return planes
 
@@ -87,12 +88,13 @@ def _sums(inverse, v, u, radius, slope, gate, allowed):
     """
     height, width = inverse.shape
     zero, one, middle = np.float32(0), np.float32(1), inverse[v, u]
+    along, down, value = slope[0], slope[1], slope[2]
     n = su = sv = suu = svv = suv = sw = suw = svw = zero
     for y in range(max(v - radius, 0), min(v + radius + 1, height)):
         dv = np.float32(y - v)
         for x in range(max(u - radius, 0), min(u + radius + 1, width)):
             du, other = np.float32(x - u), inverse[y, x]
-            off = abs(other - (slope[0] * du + slope[1] * dv + slope[2]))
+            off = abs(other - (along * du + down * dv + value))
             fits = one if (other > zero) & (off < gate + allowed * max(abs(du), abs(dv))) else zero
             w = (other - middle) * fits
             n += fits
