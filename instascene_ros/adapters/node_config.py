@@ -7,7 +7,7 @@ from instascene_ros.core.errors import InstasceneError
 
 POSE_SOURCES = ("pose", "odom", "tf")
 MASK_SOURCES = ("auto", "topic", "segmenter")
-INPUT_PROFILES = ("SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT")
+INPUT_PROFILES = ("AUTO", "SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT")
 ON_POSE_JUMP = ("warn", "pause", "reset")
 STAMPS = ("now", "sim")
 
@@ -61,7 +61,7 @@ class SceneNodeConfig:
     segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
     device: str = knob("auto", "auto, cpu or cuda.")
     depth_scale: float = knob(0.0, "Stored depth units per metre; 0 = by encoding (32FC1 1, 16UC1 1000).", 0.0, 1e6)
-    input_qos: str = knob("SENSOR_DATA", "Quality of service of the inputs: SENSOR_DATA, SYSTEM_DEFAULT or DEFAULT.")
+    input_qos: str = knob("AUTO", "Quality of service of the inputs: AUTO (as reliable as publishers allow), SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT.")
     watchdog_period_s: float = knob(5.0, "Every this long the log says what is missing, s; 0 = never.", 0.0, 3600.0)
     sync: SyncConfig = field(default_factory=SyncConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)

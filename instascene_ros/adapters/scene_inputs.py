@@ -6,19 +6,16 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from instascene_ros.adapters.frames import FrameMessages
+from instascene_ros.adapters.input_subscription import InputSubscription
 from instascene_ros.adapters.inputs import InputMonitor
 from instascene_ros.adapters.intake import COLOR, DEPTH, IGNORE, INFO, MASKS, CameraIntake, IntakeHooks
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.adapters.poses import PoseBuffer, PoseSource, TopicPoses
-from instascene_ros.adapters.qos import input_qos
-from instascene_ros.adapters.stamps import ns_of_s, ns_of_stamp
+from instascene_ros.adapters.stamps import ns_of_s
 from instascene_ros.adapters.transforms import matrix_of
 from instascene_ros.core.errors import InvalidFrameError
 
@@ -33,8 +30,7 @@ class SceneInputs:
         deliver: Callable[[FrameMessages], None], jumped: Callable[[str, float], None], warn: Warn,
     ) -> None:  # fmt: skip
         self._node, self._config, self._warn = node, config, warn
-        self.monitors: list[InputMonitor] = []
-        self._topics: dict[str, InputMonitor] = {}
+        self._subscriptions: dict[str, InputSubscription] = {}
         self.bad_poses = 0
         hooks = IntakeHooks(deliver, jumped, warn, self._optional_streams)
         sources = self._pose_sources()
@@ -46,8 +42,14 @@ class SceneInputs:
         """How many publishers the graph knows; `topic` as resolved, with remappings applied."""
         return self._node.count_publishers(topic)
 
+    @property
+    def monitors(self) -> list[InputMonitor]:
+        return [subscription.monitor for subscription in self._subscriptions.values()]
+
     def pump(self) -> None:
-        """Let waits run out even when nothing arrives."""
+        """Let waits run out even when nothing arrives, and fit subscriptions to their publishers."""
+        for subscription in self._subscriptions.values():
+            subscription.adapt()
         for intake in self.intakes:
             intake.pump()
 
@@ -62,33 +64,17 @@ class SceneInputs:
     def _subscribe(self, kind: type, name: str, required: bool, store: Callable[[Any], None]) -> None:
         # Odometry comes far more often than images.
         depth = self._config.sync.queue_size * (1 if kind in (Image, CameraInfo) else 10)
-        monitor = InputMonitor(self._node.resolve_topic_name(name), required)
-        self.monitors.append(monitor)
-        self._topics[name] = monitor
-
-        def received(message: Any) -> None:
-            monitor.note(ns_of_stamp(message.header.stamp))
-            store(message)
-
-        self._node.create_subscription(
-            kind, name, received, input_qos(self._config.input_qos, depth),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: self._note_qos(monitor, event)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )  # fmt: skip
-
-    def _note_qos(self, monitor: InputMonitor, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        monitor.qos_problem = (
-            f"publisher found, but its {policy} does not fit input_qos {self._config.input_qos}: "
-            "set input_qos: SENSOR_DATA, which hears every publisher"
-        )
-        self._node.get_logger().error(f"{monitor.topic}: {monitor.qos_problem}")
+        profile = self._config.input_qos
+        self._subscriptions[name] = InputSubscription(self._node, kind, name, store, profile, depth, required)
 
     def _optional_streams(self, camera: str) -> Sequence[str]:
         """Streams that a frame waits for now: masks where they are asked for or published, ignore where published."""
-        masks, ignore = self._topics.get(f"{camera}/{MASKS}"), self._topics[f"{camera}/{IGNORE}"]
-        wanted = [MASKS] if masks and (self._config.masks == "topic" or self.publishers(masks.topic)) else []
-        return [*wanted, IGNORE] if self.publishers(ignore.topic) else wanted
+        always, never = self._config.masks == "topic", self._config.masks == "segmenter"
+        wanted = [MASKS] if always or (not never and self._published(f"{camera}/{MASKS}")) else []
+        return [*wanted, IGNORE] if self._published(f"{camera}/{IGNORE}") else wanted
+
+    def _published(self, name: str) -> bool:
+        return self.publishers(self._subscriptions[name].monitor.topic) > 0
 
     def _pose_sources(self) -> dict[str, PoseSource]:
         config = self._config
@@ -124,4 +110,5 @@ class SceneInputs:
         except InvalidFrameError as error:
             self.bad_poses += 1
             self._warn("bad pose", f"pose dropped: {error}")
-        self.pump()
+        for intake in self.intakes:
+            intake.pump()

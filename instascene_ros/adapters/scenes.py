@@ -1,12 +1,14 @@
 """The part of SceneMapper that the scene node uses, and how the node makes one."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
 
 from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.core.camera import Camera
 from instascene_ros.core.config import Config
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
@@ -57,5 +59,18 @@ def make_scene_mapper(config: Config, node_config: SceneNodeConfig) -> Scene:
     from instascene_ros.core.rendering import make_rasterizer
     from instascene_ros.models import make_segmenter
 
-    rasterizer = make_rasterizer(node_config.device)
-    return SceneMapper(config, rasterizer, make_segmenter(node_config.segmenter, config))
+    rasterizer, segmenter = make_rasterizer(node_config.device), make_segmenter(node_config.segmenter, config)
+    warm_up(SceneMapper(config, rasterizer, segmenter))
+    return SceneMapper(config, rasterizer, segmenter)
+
+
+def warm_up(scene: Scene) -> None:
+    """Compile what is compiled on first use: it can take a minute, and the images that come meanwhile would be lost."""
+    height, width, depth_m = 120, 160, 0.6
+    camera = Camera(width, width, width / 2, height / 2, width, height)
+    rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    flat = Frame(0, camera, rgb, np.full((height, width), depth_m, np.float32), np.eye(4))
+    for step in range(2):
+        T_world_camera = np.eye(4)
+        T_world_camera[0, 3] = 0.1 * step
+        scene.process(replace(flat, stamp_ns=step, T_world_camera=T_world_camera))

@@ -127,7 +127,7 @@ def test_parameters_cannot_be_changed_while_running() -> None:
         ("pose_source", "gps", "pose_source is 'gps'; expected one of pose, odom, tf"),
         ("masks", "maybe", "masks is 'maybe'; expected one of auto, topic, segmenter"),
         ("on_pose_jump", "panic", "expected one of warn, pause, reset"),
-        ("input_qos", "FAST", "expected one of SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT"),
+        ("input_qos", "FAST", "expected one of AUTO, SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT"),
         ("cameras", (), "cameras is \\[\\]"),
         ("cameras", ("a", "a"), "expected different, non-empty names"),
     ],

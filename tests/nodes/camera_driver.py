@@ -5,7 +5,7 @@ from typing import Any
 import camera_messages as made
 from geometry_msgs.msg import PoseStamped
 from harness import Client, wait_until
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from instascene_ros.msg import MapStatus
@@ -22,8 +22,8 @@ class CameraDriver:
         "masks": (Image, "camera/masks/image"),
     }
 
-    def __init__(self, ros: Client) -> None:
-        qos = QoSProfile(depth=20)
+    def __init__(self, ros: Client, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> None:
+        qos = QoSProfile(depth=20, reliability=reliability)
         self.publishers = {name: ros.node.create_publisher(*kind, qos) for name, kind in self.TOPICS.items()}
         self.statuses: list[MapStatus] = ros.collect(MapStatus, "status", QoSProfile(depth=10))
         self.stamp_ms = 1000
@@ -31,9 +31,9 @@ class CameraDriver:
     def wait_for_node(self) -> None:
         """Until the node listens to everything."""
         wait_until(
-            lambda: all(p.get_subscription_count() for p in self.publishers.values()), 30, lambda: "subscriptions of the node"
+            lambda: all(p.get_subscription_count() for p in self.publishers.values()), 90, lambda: "subscriptions of the node"
         )
-        wait_until(lambda: self.statuses, 30, lambda: "a status of the node")
+        wait_until(lambda: self.statuses, 90, lambda: "a status of the node")
 
     def send(self, stamp_ms: int | None = None, **changes: Any) -> int:
         """Publish one set; `changes` replaces messages, None leaves one out. Returns the stamp."""
@@ -55,5 +55,5 @@ class CameraDriver:
         def reached() -> bool:
             return all(getattr(self.status, name) == value for name, value in counts.items())
 
-        wait_until(reached, 30, lambda: f"{counts} in the status: {self.status}")
+        wait_until(reached, 90, lambda: f"{counts} in the status: {self.status}")
         return self.status

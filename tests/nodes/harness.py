@@ -59,7 +59,7 @@ class NodeProcess:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for_output(self, text: str, timeout_s: float = 20.0) -> None:
+    def wait_for_output(self, text: str, timeout_s: float = 90.0) -> None:
         """Fail unless the node prints `text` (it may have done so before)."""
         ended = self.process.poll
         wait_until(lambda: text in self.output or ended() is not None, timeout_s, lambda: f"{text!r} in:\n{self.output}")
@@ -138,7 +138,7 @@ class Client:
         self.node.create_subscription(kind, topic, messages.append, qos)
         return messages
 
-    def call(self, kind: type, name: str, request: Any, timeout_s: float = 20.0) -> Any:
+    def call(self, kind: type, name: str, request: Any, timeout_s: float = 90.0) -> Any:
         """Call a service and wait for its response."""
         service = self.node.create_client(kind, name)
         wait_until(service.service_is_ready, timeout_s, lambda: f"service {name} is there")

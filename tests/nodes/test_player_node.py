@@ -56,12 +56,12 @@ def test_every_message_of_every_frame_arrives_with_one_stamp(ros: Client, scene:
     before_ns = time.time_ns()
     parameters = {"scene": str(scene), "masks": "masks", "paused": True, "map_frame": "world", "optical_frame": "eye"}
     with node_process(MODULE, parameters) as player:
-        wait_until(lambda: all(ros.node.count_publishers(f"camera/{name}") for name in kinds), 30, lambda: "publishers")
+        wait_until(lambda: all(ros.node.count_publishers(f"camera/{name}") for name in kinds), 90, lambda: "publishers")
         time.sleep(0.5)  # until the endpoints of both sides have found each other
         assert not any(got.values())
         assert ros.call(SetBool, "player/pause", SetBool.Request(data=False)).message == "playing"
-        wait_until(lambda: all(len(messages) == 3 for messages in got.values()), 30, lambda: f"3 of each: {player.output}")
-        wait_until(lambda: player.process.poll() is not None, 30, lambda: "the player to end by itself")
+        wait_until(lambda: all(len(messages) == 3 for messages in got.values()), 90, lambda: f"3 of each: {player.output}")
+        wait_until(lambda: player.process.poll() is not None, 90, lambda: "the player to end by itself")
         assert player.stop() == 0
     stamps_ns = [ns_of_stamp(m.header.stamp) for m in got["color/image"]]
     assert all([ns_of_stamp(m.header.stamp) for m in messages] == stamps_ns for messages in got.values())
@@ -85,7 +85,7 @@ def test_loop_goes_on_with_growing_stamps_in_simulated_time(ros: Client, scene: 
         "depth_encoding": "32FC1", "wait_for_subscribers": True,
     }  # fmt: skip
     with node_process(MODULE, parameters) as player:
-        wait_until(lambda: len(images) >= 7, 30, lambda: f"more than two laps: {player.output}")
+        wait_until(lambda: len(images) >= 7, 90, lambda: f"more than two laps: {player.output}")
         assert player.stop() == 0
     stamps_ms = [ns_of_stamp(m.header.stamp) // 1_000_000 for m in images]
     assert stamps_ms == list(range(stamps_ms[0], stamps_ms[0] + 100 * len(images), 100)) and stamps_ms[0] % 100 == 0
@@ -103,7 +103,7 @@ def test_loop_goes_on_with_growing_stamps_in_simulated_time(ros: Client, scene: 
 def test_what_cannot_be_played_is_told_in_one_line(scene: Path, parameters: dict[str, str], said: str) -> None:
     given = {name: str(scene) if value == "SCENE" else value for name, value in parameters.items()}
     with node_process(MODULE, given) as player:
-        wait_until(lambda: player.process.poll() is not None, 30, lambda: "the player to end")
+        wait_until(lambda: player.process.poll() is not None, 90, lambda: "the player to end")
         assert player.stop() == 2
         assert f"cannot start: {said}" in player.output or said in player.output
         assert "Traceback" not in player.output
