@@ -79,7 +79,7 @@ def export_command(
 ) -> None:
     """Write a saved map in other formats."""
     from instascene_ros.core.map_file import load_map, write_splats
-    from instascene_ros.tools.outputs import write_instances
+    from instascene_ros.core.run_files import write_instances
 
     if ply is None and instances is None:
         raise typer.BadParameter("nothing to write; give --ply FILE.ply, --instances FILE.npz, or both")

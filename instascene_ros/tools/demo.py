@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from instascene_ros.core import run_files
 from instascene_ros.core.errors import InstasceneError, InvalidSceneError
 from instascene_ros.core.recording_formats import open_recording
 from instascene_ros.core.rendering import make_rasterizer
-from instascene_ros.tools import outputs
 from instascene_ros.tools.options import RunOptions
 from instascene_ros.tools.report import write_report
 from instascene_ros.tools.run import run
@@ -39,7 +39,7 @@ def demo(options: RunOptions, console: Console, use_ros: bool, open_browser: boo
         why = "its interfaces are not built here" if use_ros else "as asked for"
         console.print(f"Running without ROS 2 ({why}).")
         run(options, console)
-    report = options.out / outputs.REPORT
+    report = options.out / run_files.REPORT
     _show(report, console, open_browser)
     return report
 
@@ -51,7 +51,7 @@ def ros_is_built() -> bool:
 
 def play_through_nodes(options: RunOptions) -> None:
     """The same files by the nodes, in processes of their own; then the report."""
-    outputs.clear_earlier_run(options.out)
+    run_files.clear_earlier_run(options.out)
     command = [sys.executable, "-m", NODES_DEMO, "--scene", str(options.scene), "--out", str(options.out)]
     status = subprocess.run([*command, "--device", options.device]).returncode
     if status == 130:

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from instascene_ros.core.instances import color_of_id
 from instascene_ros.core.recording import SceneFolder
 from instascene_ros.core.rendering import make_rasterizer
+from instascene_ros.core.run_files import COMPLETED
 from instascene_ros.tools.mesh_picture import PaintedMesh
-from instascene_ros.tools.outputs import COMPLETED
 from instascene_ros.tools.pictures import object_pictures, scene_pictures
 from instascene_ros.tools.report import RunFiles, telling_frame
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from instascene_ros.core import run_files
 from instascene_ros.core.atomic_file import replacing
 from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.frame import Frame
@@ -17,7 +18,6 @@ from instascene_ros.core.instances import Instances, InstanceState, color_of_id
 from instascene_ros.core.map_file import SavedMap, load_map
 from instascene_ros.core.recording import Recording
 from instascene_ros.core.rendering.contract import Rasterizer
-from instascene_ros.tools import outputs
 from instascene_ros.tools.charts import Bar, Lane, bars, curve, lanes
 from instascene_ros.tools.mesh_picture import PaintedMesh
 from instascene_ros.tools.pictures import data_uri, object_pictures, scene_pictures
@@ -41,14 +41,14 @@ class RunFiles:
     def read(cls, folder: Path) -> "RunFiles":
         """Raises InvalidSceneError: a file is missing or damaged."""
         try:
-            rows = [json.loads(line) for line in (folder / outputs.TIMELINE).read_text().splitlines()]
-            about = json.loads((folder / outputs.RUN).read_text())
-            objects = json.loads((folder / outputs.COMPLETED / outputs.OBJECTS).read_text())
+            rows = [json.loads(line) for line in (folder / run_files.TIMELINE).read_text().splitlines()]
+            about = json.loads((folder / run_files.RUN).read_text())
+            objects = json.loads((folder / run_files.COMPLETED / run_files.OBJECTS).read_text())
         except (OSError, ValueError) as error:
             raise InvalidSceneError(f"{folder} does not hold a finished run, so there is no report: {error}") from error
         drops = [row for row in rows if "dropped" in row]
         frames = [row for row in rows if "dropped" not in row]
-        return cls(folder, about, frames, drops, objects, load_map(folder / outputs.MAP))
+        return cls(folder, about, frames, drops, objects, load_map(folder / run_files.MAP))
 
 
 def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> Path:
@@ -76,9 +76,9 @@ def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> 
             drops=run.drops,
         )
     )
-    with replacing(folder / outputs.REPORT) as temporary:
+    with replacing(folder / run_files.REPORT) as temporary:
         temporary.write_text(text)
-    return folder / outputs.REPORT
+    return folder / run_files.REPORT
 
 
 def _figures(run: RunFiles) -> list[tuple[str, str]]:
@@ -132,7 +132,7 @@ def _cards(run: RunFiles, rasterizer: Rasterizer) -> list[dict[str, Any]]:
     for row in run.objects:
         if not row["completed"]:
             continue
-        mesh = PaintedMesh.read(run.folder / outputs.COMPLETED / row["file"])
+        mesh = PaintedMesh.read(run.folder / run_files.COMPLETED / row["file"])
         up = np.array(row["T_world_object"], np.float64)[:3, 2]
         before, after = object_pictures(run.saved, row["id"], mesh, up, rasterizer)
         cards.append({**row, "color": _css(row["id"]), "before": data_uri(before), "after": data_uri(after)})

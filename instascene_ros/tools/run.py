@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from instascene_ros.core import run_files
 from instascene_ros.core.completion import complete_object
 from instascene_ros.core.config import Config
 from instascene_ros.core.errors import InstasceneError, InvalidFrameError, InvalidSceneError
@@ -18,13 +19,12 @@ from instascene_ros.core.recording import Recording
 from instascene_ros.core.recording_formats import mask_folders, open_recording
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
+from instascene_ros.core.run_files import CompletedFolder, Timeline
+from instascene_ros.core.versions import versions
 from instascene_ros.models import make_prior, make_segmenter
-from instascene_ros.tools import outputs
 from instascene_ros.tools.options import ALL, NONE, RunOptions
-from instascene_ros.tools.outputs import CompletedFolder, Timeline
 from instascene_ros.tools.progress import stage
 from instascene_ros.tools.report import write_report
-from instascene_ros.tools.versions import versions
 from instascene_ros.tools.views import test_views, write_views
 
 
@@ -93,13 +93,13 @@ def run(options: RunOptions, console: Console) -> Run:
         OSError: the output folder cannot be written.
     """
     job = prepare(options)
-    outputs.clear_earlier_run(options.out)
+    run_files.clear_earlier_run(options.out)
     _timed(job, "mapping", lambda: map_frames(job, console))
     write_map(job)
     _timed(job, "completion", lambda: complete_objects(job, console))
     if options.views:
         _timed(job, "views", lambda: render_views(job, console))
-    outputs.write_json(options.out / outputs.RUN, describe(job))
+    run_files.write_json(options.out / run_files.RUN, describe(job))
     write_report(options.out, job.recording, job.rasterizer)
     return job
 
@@ -125,15 +125,15 @@ def map_frames(job: Run, console: Console) -> None:
 def write_map(job: Run) -> None:
     """The map in all its forms, and how it came to be."""
     out, saved = job.options.out, job.saved
-    job.timeline.write(out / outputs.TIMELINE)
-    outputs.write_instances(out / outputs.INSTANCES, saved)
-    save_map(out / outputs.MAP, saved)
-    write_splats(out / outputs.SPLATS, saved.gaussians)
+    job.timeline.write(out / run_files.TIMELINE)
+    run_files.write_instances(out / run_files.INSTANCES, saved)
+    save_map(out / run_files.MAP, saved)
+    write_splats(out / run_files.SPLATS, saved.gaussians)
 
 
 def complete_objects(job: Run, console: Console) -> None:
     """The chosen objects, one after the other; one that fails is told in objects.json and stops none of the rest."""
-    folder = CompletedFolder(job.options.out / outputs.COMPLETED)
+    folder = CompletedFolder(job.options.out / run_files.COMPLETED)
     folder.write()
     chosen = _chosen_ids(job)
     if not chosen:

@@ -9,10 +9,10 @@ from conftest import FinishedRun, instascene
 from folders import write_scene, write_tum
 from scenes import SyntheticScene
 
+from instascene_ros.core import run_files
 from instascene_ros.core.atomic_file import replacing
 from instascene_ros.core.map_file import load_map
 from instascene_ros.core.pipeline import SceneMapper
-from instascene_ros.tools import outputs
 from instascene_ros.tools.options import RunOptions
 
 Scene = tuple[SyntheticScene, Path]
@@ -139,7 +139,7 @@ def test_a_failed_write_leaves_the_older_file(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "old"
-    assert path.name == outputs.TIMELINE
+    assert path.name == run_files.TIMELINE
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -17,9 +17,9 @@ from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.instances import color_of_id
 from instascene_ros.core.objects import CompletedObject
 from instascene_ros.core.rendering.contract import Trace
+from instascene_ros.core.run_files import CompletedFolder
 from instascene_ros.tools.charts import Bar, Lane, bars, curve, lanes
 from instascene_ros.tools.mesh_picture import PaintedMesh, picture_of_mesh
-from instascene_ros.tools.outputs import CompletedFolder
 from instascene_ros.tools.pictures import overlaid, viewpoints
 from instascene_ros.tools.report import RunFiles
 from instascene_ros.tools.views import ids_of

@@ -112,7 +112,7 @@ class CompletedFolder:
         self.write()
 
     def fail(self, instance_id: int, error: InstasceneError) -> None:
-        """An object that could not be completed, and why."""
+        """An object that could not be completed, with what the error says."""
         self.rows.append({"id": instance_id, "completed": False, "reason": str(error)})
         self.write()
 
