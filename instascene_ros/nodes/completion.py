@@ -39,7 +39,7 @@ class CompletionNode(Node):
     crash: BaseException | None = None
 
     def __init__(self, make_prior: Callable[[str, Config], Prior] = make_prior) -> None:
-        super().__init__("completion")
+        super().__init__("completion", namespace="instascene")
         forward_logging(self.get_logger())
         config = declare(self, CompletionNodeConfig)
         method_config = declare(self, CompletionConfig, "completion.")

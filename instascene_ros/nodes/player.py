@@ -74,7 +74,10 @@ class PlayerNode(Node):
             self._end(now_ns)
 
     def _awaits_subscribers(self) -> bool:
-        return self._config.wait_for_subscribers and not self._playback.played and not self._color.get_subscription_count()
+        if self._playback.played or not self._config.wait_for_subscribers:
+            return False
+        needed = (self._pose, self._info, self._color, self._depth)
+        return not all(publisher.get_subscription_count() for publisher in needed)
 
     def _end(self, now_ns: int) -> None:
         """Nothing is left: give the last messages time to arrive, then end the process."""

@@ -58,9 +58,8 @@ def observation_of_truth(scene: SyntheticScene, instance_id: int, map_id: str, r
         views.append(ObjectView(frame.camera, frame.rgb, frame.depth_m, shown, frame.T_world_camera))
     center_m = own.means_m.mean(0)
     near = (context.means_m - center_m).norm(dim=-1) < 0.25
-    return ObjectObservation(
-        map_id, instance_id, revision, own, context.select(near), tuple(views), np.array([0, 0, 1.0])
-    )
+    near, up = context.select(near), np.array([0, 0, 1.0])
+    return ObjectObservation(map_id, instance_id, revision, own, near, tuple(views), up)
 
 
 class StandInScene(Node):

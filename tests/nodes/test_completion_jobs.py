@@ -110,10 +110,9 @@ def test_after_a_timeout_the_job_goes_on_and_the_next_call_hits_the_cache(comple
 def test_a_client_that_vanishes_leaves_the_node_and_the_job_alone(completions: Completions) -> None:
     seed = completions.new_seed()
     asked = {"instance_id": CAN, "method": "hold-generate", "seed": seed}
-    with completions.shut_gate():
-        with client() as other:
-            gone = Completions(other, completions.scene, completions.completion).send(**asked)
-            gone.wait_for_stage(Feedback.STAGE_GENERATE)
+    with completions.shut_gate(), client() as other:
+        gone = Completions(other, completions.scene, completions.completion).send(**asked)
+        gone.wait_for_stage(Feedback.STAGE_GENERATE)
     wait_until(lambda: completions.call(**asked).from_cache, LONG_S, lambda: "the orphan's result in the cache")
 
 
