@@ -13,11 +13,11 @@ demo: setup ## play the sample scene and write a report into demo_output/
 	@.ci/shell instascene demo $(ARGS)
 
 test: setup ## lint and run every test; ARGS="-k word" chooses
-	@.ci/shell ruff check .
+	@.ci/shell ruff check --output-format concise .
 	@.ci/shell python -m pytest tests -c tests/pytest.ini $(ARGS)
 
 lint: setup ## check style
-	@.ci/shell ruff check .
+	@.ci/shell ruff check --output-format concise .
 
 bench: setup ## measure against the budgets
 	@.ci/shell instascene bench $(ARGS)
