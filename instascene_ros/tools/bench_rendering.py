@@ -53,8 +53,14 @@ def wavy_wall(num_surfels: int, camera: Camera) -> GaussianMap:
     )  # fmt: skip
 
 
-def bench_rendering(rasterizer: Rasterizer, width_px: int, num_surfels: int, repeats: int) -> RenderingTimes:
-    """Time one view of `wavy_wall`, 4:3, with 7 channels."""
+def bench_rendering(
+    rasterizer: Rasterizer,
+    width_px: int,
+    num_surfels: int,
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> RenderingTimes:
+    """Time one view of `wavy_wall`, 4:3, with 7 channels; `clock` in seconds."""
     camera = Camera(525.0, 525.0, 319.5, 239.5, 640, 480).scaled_to_width(width_px)
     gaussians = wavy_wall(num_surfels, camera).to(rasterizer.device)
     features = torch.rand(num_surfels, NUM_CHANNELS, device=rasterizer.device)
@@ -67,10 +73,8 @@ def bench_rendering(rasterizer: Rasterizer, width_px: int, num_surfels: int, rep
     def train() -> None:
         _gradients(rasterizer, gaussians, features, camera, of_image)
 
-    return RenderingTimes(
-        num_surfels, _time(forward, repeats), _time(lambda: forward(MIN_TRACE_WEIGHT), repeats), _time(train, repeats),
-        forward(MIN_TRACE_WEIGHT) / (camera.width * camera.height),
-    )  # fmt: skip
+    times_ms = [_time(f, repeats, clock) for f in (forward, lambda: forward(MIN_TRACE_WEIGHT), train)]
+    return RenderingTimes(num_surfels, *times_ms, forward(MIN_TRACE_WEIGHT) / (camera.width * camera.height))
 
 
 def _gradients(
@@ -88,15 +92,15 @@ def _gradients(
     torch.autograd.backward(blended.features, of_image, inputs=[*leaves, colours])
 
 
-def _time(function: Callable[[], object], repeats: int) -> tuple[float, float]:
+def _time(function: Callable[[], object], repeats: int, clock: Callable[[], float]) -> tuple[float, float]:
     """Best and median, ms, after two warm-up calls that also compile."""
     times_ms = []
     for _ in range(repeats + 2):
-        start = time.perf_counter()
+        start = clock()
         function()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        times_ms.append(1000 * (time.perf_counter() - start))
+        times_ms.append(1000 * (clock() - start))
     return min(times_ms[2:]), float(np.median(times_ms[2:]))
 
 
@@ -105,18 +109,20 @@ def main(
     width: Annotated[int, typer.Option(help="image width, px (4:3)")] = 0,
     surfels: Annotated[str, typer.Option(help="numbers of surfels, comma-separated")] = "",
     repeats: Annotated[int, typer.Option(help="timed calls of each kind")] = 20,
+    cpu_time: Annotated[bool, typer.Option(help="CPU time of all threads, for machines that others use")] = False,
 ) -> None:
     """Print a table of rendering times, best (median) of the repeats."""
     rasterizer = make_rasterizer(device)
     on_gpu = rasterizer.device == "cuda"
     width = width or (640 if on_gpu else 320)
-    hardware = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} CPU cores"
+    hardware = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} CPU threads"
     size = f"{width}x{width * 3 // 4}, {NUM_CHANNELS} channels"
-    print(f"backend {rasterizer.name}, {hardware}, torch {torch.__version__}, {size}\n")
+    clock = time.process_time if cpu_time else time.perf_counter
+    print(f"backend {rasterizer.name}, {hardware}, torch {torch.__version__}, {size}, {clock.__name__}\n")
     print("| surfels | forward ms | with trace > 0.1 | forward + backward | traced pairs/px |")
     print("|---|---|---|---|---|")
     for count in (int(n) for n in (surfels or ("100000,300000" if on_gpu else "20000,50000")).split(",")):
-        times = bench_rendering(rasterizer, width, count, repeats)
+        times = bench_rendering(rasterizer, width, count, repeats, clock)
         cells = [f"{best:.1f} ({median:.1f})" for best, median in (times.forward_ms, times.traced_ms, times.trained_ms)]
         print(f"| {count} | {' | '.join(cells)} | {times.pairs_per_px:.1f} |")
 
