@@ -1,5 +1,7 @@
 """Every backend against the reference: values, traces and gradients."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from rendering_cases import CAMERA, Outcome, backend, cloud, hard_cases, heavy_pairs, outcome, pose
@@ -94,3 +96,14 @@ def test_cpu_image_height_need_not_fit_the_bands() -> None:
     for height in (1, 7, 13):
         part = rasterizer(gaussians, gaussians.colors, CAMERA.cropped(0, 5, CAMERA.width, height), pose()).features
         torch.testing.assert_close(part, whole[5 : 5 + height], atol=1e-4, rtol=0)
+
+
+def test_cpu_renders_from_several_threads_at_once() -> None:
+    gaussians, rasterizer = cloud(1000, scale_m=0.2), backend("cpu")
+
+    def picture(_: int) -> torch.Tensor:
+        return rasterizer(gaussians, gaussians.colors, CAMERA, pose(), 0.1).features
+
+    alone = picture(0)
+    with ThreadPoolExecutor(3) as pool:
+        assert all(torch.equal(together, alone) for together in pool.map(picture, range(30)))
