@@ -29,7 +29,8 @@ def main(
     """Make a tabletop scene with ground truth from a seed; needs open3d and mujoco."""
     options = SceneOptions(
         seed=seed, objects=objects, frames=frames, test_views=test_views, width_px=width, frame_rate_hz=rate,
-        jpeg_quality=jpeg_quality, supersample=supersample, shadows=shadows, points_per_object=points, reference_points=reference,
+        jpeg_quality=jpeg_quality, supersample=supersample, shadows=shadows,
+        points_per_object=points, reference_points=reference,
     )  # fmt: skip
     with Progress() as bar:
         tasks: dict[str, TaskID] = {}
