@@ -73,21 +73,22 @@ def _fit_planes(inverse, sigma, guess, radius, steep):
     for v in range(height):
         for u in range(width):
             if inverse[v, u] > 0 and guess[v, u, 2] > 0:
-                gate, allowed = np.float32(GATE_SIGMAS) * sigma[v, u], steep * inverse[v, u]
-                sums = _sums(inverse, v, u, radius, guess[v, u], gate, allowed)
+                limits = (np.float32(GATE_SIGMAS) * sigma[v, u], steep * inverse[v, u])
+                sums = _sums(inverse, v, u, radius, guess[v, u], limits)
                 _solve(sums, inverse[v, u], planes[v, u])
     return planes
 
 
 @njit(cache=True, fastmath=True, inline="always")
 @no_type_check
-def _sums(inverse, v, u, radius, slope, gate, allowed):
-    """Moments of the neighbours whose inverse depth is within `gate`, plus `allowed` a pixel, of the plane `slope`.
+def _sums(inverse, v, u, radius, slope, limits):
+    """Moments of the neighbours within limits[0], plus limits[1] for each pixel away, of the plane `slope`.
 
     No branches and single precision: the inner loop vectorises.
     """
     height, width = inverse.shape
     zero, one, middle = np.float32(0), np.float32(1), inverse[v, u]
+    gate, allowed = limits
     along, down, value = slope[0], slope[1], slope[2]
     n = su = sv = suu = svv = suv = sw = suw = svw = zero
     for y in range(max(v - radius, 0), min(v + radius + 1, height)):
