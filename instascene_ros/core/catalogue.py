@@ -37,7 +37,7 @@ class Shape:
 
     def differs(self, other: "Shape") -> bool:
         moved_m = np.abs(np.concatenate([self.center_m - other.center_m, self.size_m - other.size_m])).max()
-        return moved_m > SAME_SHIFT_M or abs(self.num_points - other.num_points) > SAME_SHARE * other.num_points
+        return bool(moved_m > SAME_SHIFT_M or abs(self.num_points - other.num_points) > SAME_SHARE * other.num_points)
 
 
 @dataclass
@@ -61,8 +61,8 @@ class Catalogue:
         means_m: Float32[np.ndarray, "N 3"],
         labels: Int64[np.ndarray, " N"],
         touched: Iterable[int],
-    ) -> tuple[Instances, set[int], set[int]]:
-        """Instances now, the ids with a new revision, and the ids that are gone."""
+    ) -> tuple[set[int], set[int]]:
+        """Measure the touched instances anew; returns the ids with a new revision and the ids that are gone."""
         before, changed = set(self._entries), set()
         order = np.argsort(labels, kind="stable")
         for instance in touched:
@@ -72,17 +72,21 @@ class Catalogue:
                 self._entries.pop(instance, None)
             elif self._revise(instance, shape):
                 changed.add(instance)
-        return self._instances(tracker), changed, before - set(self._entries)
+        return changed, before - set(self._entries)
 
     def _shape_of(self, instance: int, points_m: Float32[np.ndarray, "P 3"]) -> Shape | None:
         """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""
-        if len(points_m) < self.config.min_gaussians:
+        if len(points_m) < self.config.min_gaussians or self._is_huge(points_m):
             return None
         solid = without_crumbs(points_m, np.ones(len(points_m), np.int64), self.config) > 0
         if solid.sum() < self.config.min_gaussians:
             return None
         shape = Shape.of(points_m[solid], self.up)
         return None if shape.size_m.max() > self.config.max_object_size_m else shape
+
+    def _is_huge(self, points_m: Float32[np.ndarray, "P 3"]) -> bool:
+        """Too large whatever its outliers and orientation: spares tables and walls the careful look."""
+        return bool(np.ptp(np.percentile(points_m, [5, 95], axis=0), axis=0).max() > self.config.max_object_size_m)
 
     def _revise(self, instance: int, shape: Shape) -> bool:
         entry = self._entries.get(instance)
@@ -95,7 +99,8 @@ class Catalogue:
         entry.revised_at, entry.revision = shape, entry.revision + 1
         return True
 
-    def _instances(self, tracker: Tracker) -> Instances:
+    def instances(self, tracker: Tracker) -> Instances:
+        """The list to publish."""
         if not self._entries:
             return Instances.empty()
         ids = sorted(self._entries)

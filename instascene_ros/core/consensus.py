@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from instascene_ros.core.config import TrackingConfig
 
 
-@dataclass
+@dataclass(frozen=True)
 class PairCount:
     """What views say about two segments being one object."""
 
@@ -39,10 +39,10 @@ class ConsensusGraph:
 
     def add(self, a: int, b: int, observers: float, supporters: float) -> None:
         """Add evidence about a pair. Old evidence fades once `consensus_memory` views are in."""
-        pair = self._pair(a, b)
-        fade = min(1.0, self.config.consensus_memory / (pair.observers + observers))
-        pair.observers = (pair.observers + observers) * fade
-        pair.supporters = (pair.supporters + supporters) * fade
+        pair = self.count(a, b)
+        fade = min(1.0, self.config.consensus_memory / max(pair.observers + observers, 1e-9))
+        updated = PairCount((pair.observers + observers) * fade, (pair.supporters + supporters) * fade)
+        self._counts.setdefault(a, {})[b] = self._counts.setdefault(b, {})[a] = updated
 
     def inherit(self, child: int, parent: int) -> None:
         """A part cut out of `parent` starts with what is known of the parent."""
@@ -55,51 +55,54 @@ class ConsensusGraph:
         for other in self._counts.pop(segment, {}):
             self._counts[other].pop(segment, None)
 
-    def _pair(self, a: int, b: int) -> PairCount:
-        row = self._counts.setdefault(a, {})
-        if b not in row:
-            row[b] = self._counts.setdefault(b, {})[a] = PairCount()
-        return row[b]
-
     def group(self, segments: Iterable[int], group_of: dict[int, int]) -> list[list[int]]:
         """Partition segments into objects: average-linkage merging, best consensus first.
 
         The consensus of two groups is that of all their pairs together, so one bad part cannot chain two objects.
-        Pairs that are grouped already (`group_of`) get the benefit of the doubt, others have to earn it: that keeps
-        ids from flickering.
+        Groups that are one object already (`group_of`) get the benefit of the doubt, others have to earn it: that
+        keeps ids from flickering.
         """
         groups = {s: [s] for s in sorted(segments)}
-        links: dict[int, dict[int, PairCount]] = {s: {} for s in groups}
+        links: dict[int, dict[int, _Link]] = {s: {} for s in groups}
         for a in groups:
             for b, pair in self._counts.get(a, {}).items():
                 if b in groups:
-                    links[a][b] = self._with_prior(pair, together=group_of.get(a, -1) == group_of.get(b, -2))
+                    together = a in group_of and group_of[a] == group_of.get(b)
+                    links[a][b] = _Link(pair.observers, pair.supporters, together)
         while (best := self._best_link(links)) is not None:
             keep, drop = best
             groups[keep] += groups.pop(drop)
             _join(links, keep, drop)
         return list(groups.values())
 
-    def _with_prior(self, pair: PairCount, together: bool) -> PairCount:
-        doubt = self.config.consensus_prior_views
-        return PairCount(pair.observers + doubt, pair.supporters + (doubt if together else 0.0))
-
-    def _best_link(self, links: dict[int, dict[int, PairCount]]) -> tuple[int, int] | None:
+    def _best_link(self, links: dict[int, dict[int, "_Link"]]) -> tuple[int, int] | None:
+        """Groups with the strongest consensus, of those that are one object."""
         best, best_ratio = None, self.config.min_consensus
         for a, row in links.items():
-            for b, pair in row.items():
-                if a < b and pair.supporters >= best_ratio * pair.observers:
-                    best, best_ratio = (a, b), pair.supporters / pair.observers
+            for b, link in row.items():
+                if a < b and (ratio := link.consensus(self.config.consensus_prior_views)) >= best_ratio:
+                    best, best_ratio = (a, b), ratio
         return best
 
 
-def _join(links: dict[int, dict[int, PairCount]], keep: int, drop: int) -> None:
+@dataclass(frozen=True)
+class _Link(PairCount):
+    """Evidence between two groups; `together` where they share an object now."""
+
+    together: bool = False
+
+    def consensus(self, prior_views: float) -> float:
+        """Share of supporting views, after `prior_views` that support things as they are."""
+        return (self.supporters + prior_views * self.together) / (self.observers + prior_views)
+
+
+def _join(links: dict[int, dict[int, _Link]], keep: int, drop: int) -> None:
     """Fold the links of group `drop` into group `keep`."""
-    for other, pair in links.pop(drop).items():
+    for other, link in links.pop(drop).items():
         del links[other][drop]
         if other == keep:
             continue
-        known = links[keep].get(other, PairCount())
-        links[keep][other] = links[other][keep] = PairCount(
-            known.observers + pair.observers, known.supporters + pair.supporters
+        known = links[keep].get(other, _Link())
+        links[keep][other] = links[other][keep] = _Link(
+            known.observers + link.observers, known.supporters + link.supporters, known.together or link.together
         )

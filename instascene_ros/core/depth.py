@@ -34,7 +34,9 @@ def edges(depth_m: Float32[np.ndarray, "H W"], config: MappingConfig) -> Bool[np
     return (np.abs(ahead - behind) > 2 * tolerance_m(depth_m, config)) & (depth_m > 0)
 
 
-def smooth(depth_m: Float32[np.ndarray, "H W"], config: MappingConfig, radius_px: int = 2) -> Float32[np.ndarray, "H W"]:
+def smooth(
+    depth_m: Float32[np.ndarray, "H W"], config: MappingConfig, radius_px: int = 2
+) -> Float32[np.ndarray, "H W"]:
     """Mean over the neighbours that lie on the same surface (within tolerance); 0 stays 0."""
     height, width = depth_m.shape
     padded = np.pad(depth_m, radius_px)

@@ -32,7 +32,7 @@ def fuse(keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> No
     """Move surfels towards what the frame shows, recolour them, and update their confidence."""
     assert rendering.trace is not None
     device = gaussians.device
-    observed_m = torch.from_numpy(keyframe.frame.depth_m.copy()).to(device).reshape(-1)
+    observed_m = torch.from_numpy(keyframe.smooth_m).to(device).reshape(-1)
     tolerance = torch.from_numpy(keyframe.tolerance_m).to(device).reshape(-1)
     clean = torch.from_numpy(keyframe.usable & ~keyframe.edges).to(device).reshape(-1)
     mapped_m = rendering.depth_m.reshape(-1)

@@ -49,7 +49,7 @@ class Masks:
         size = 2 * radius_px + 1
         return ndimage.maximum_filter(self.labels, size) != ndimage.minimum_filter(self.labels, size)
 
-    def cut_off(self) -> Bool[np.ndarray, " M+1"]:
+    def cut_off(self) -> Bool[np.ndarray, " labels"]:
         """For each label (0 first), whether it reaches the image border, so that part of it may lie outside."""
         found = np.zeros(len(self) + 1, bool)
         for side in (self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]):

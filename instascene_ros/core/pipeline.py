@@ -77,10 +77,10 @@ class SceneMapper:
             rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
             traced = self._trace(frame, rendering)
-            touched = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
+            touched, labels = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
         with watch("instances"):
-            labels = self._tracker.labels(self.gaussians).cpu().numpy()
-            self.instances, changed, removed = self._catalogue.update(self._tracker, self._means_m(), labels, touched)
+            changed, removed = self._catalogue.update(self._tracker, self._means_m(), labels.cpu().numpy(), touched)
+            self.instances = self._catalogue.instances(self._tracker)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
 
     @property

@@ -13,7 +13,7 @@ from instascene_ros.core.geometry import transform
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering
 
-FULL_COVERAGE = 0.6  # standard deviation of a surfel per distance between surfels: neighbours blend into a surface
+FULL_COVERAGE = 0.8  # standard deviation of a surfel per surfel spacing: what is behind must not shine through
 MIN_COSINE = 0.2  # flatter views stretch a surfel too far
 
 
@@ -53,6 +53,7 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
         colors=_tensor(frame.rgb[v, u] / 255.0, device),
     )
     surfels.birth_ns[:] = frame.stamp_ns
+    surfels.confidence[:] = 1.0  # its own first observation
     return surfels
 
 

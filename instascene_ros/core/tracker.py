@@ -20,7 +20,6 @@ from instascene_ros.core.identities import Identities
 from instascene_ros.core.segments import MaskTrace, Overlap
 from instascene_ros.core.votes import Ballot, cast, move_votes, votes_for, winning_segments
 
-
 WHOLE_IOU = 0.5  # a mask and an instance that overlap more than this show the same thing
 
 
@@ -45,8 +44,10 @@ class Tracker:
         self.records: dict[int, InstanceRecord] = {}
         self._next_segment = 1
 
-    def associate(self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap) -> set[int]:
-        """Take in the masks of one keyframe; returns the ids whose members changed."""
+    def associate(
+        self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap
+    ) -> tuple[set[int], Int64[Tensor, " N"]]:
+        """Take in the masks of one keyframe; returns the ids in view or changed, and every Gaussian's id now."""
         self._cut_divided_segments(traced, gaussians)
         winners = winning_segments(gaussians)
         overlap = Overlap.of(traced, winners)
@@ -54,7 +55,8 @@ class Tracker:
         self.consensus.observe(container_of)
         self._vote(traced, winners, overlap, container_of, gaussians)
         changed = self._regroup(traced, gaussians)
-        return changed | self._remember(traced, stamp_ns, gaussians)
+        labels = self.labels(gaussians)
+        return changed | self._remember(traced, stamp_ns, labels), labels
 
     def labels(self, gaussians: GaussianMap) -> Int64[Tensor, " N"]:
         """Instance id of every Gaussian, 0 = none. Votes for segments of one instance count together."""
@@ -151,9 +153,9 @@ class Tracker:
             keeper.first_seen_ns = min(keeper.first_seen_ns, absorbed.first_seen_ns)
         return changed
 
-    def _remember(self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap) -> set[int]:
+    def _remember(self, traced: MaskTrace, stamp_ns: int, labels: Int64[Tensor, " N"]) -> set[int]:
         """Update view counts and how whole each instance in view looks; returns the ids in view."""
-        overlap = Overlap.of(traced, self.labels(gaussians))
+        overlap = Overlap.of(traced, labels)
         area_of_mask = overlap.weights.sum(dim=1)
         least = self.config.min_visible_px
         in_view = {i for i in overlap.segments if i > 0 and float(overlap.column(i).sum()) >= least}
