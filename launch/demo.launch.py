@@ -12,7 +12,8 @@ from launch_ros.actions import Node
 import instascene_ros
 
 ROBOT = Path(get_package_share_directory("instascene_ros")) / "launch" / "instascene.launch.py"
-SAMPLE = Path(instascene_ros.__file__).parent / "sample"
+# The package may be spread over two folders: generated messages in an overlay, all else in the source tree.
+SAMPLE = next((path for folder in instascene_ros.__path__ if (path := Path(folder) / "sample").is_dir()), "")
 
 
 def player(context: LaunchContext) -> list:

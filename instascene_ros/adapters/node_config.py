@@ -25,7 +25,9 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class SyncConfig:
     """Bringing the messages of one instant together."""
 
-    slop_s: float = knob(0.02, "Stamps of colour, depth and masks may differ by this, s; equal stamps come first.", 0.0, 1.0)
+    slop_s: float = knob(
+        0.02, "Stamps of colour, depth and masks may differ by this, s; equal stamps come first.", 0.0, 1.0
+    )
     queue_size: int = knob(30, "Messages kept for each image topic while partners are missing.", 1, 1000)
     wait_s: float = knob(1.0, "A colour image waits this long for its depth and masks, s.", 0.0, 60.0)
     jump_back_s: float = knob(1.0, "Stamps that go back by more than this mean that time restarted, s.", 0.0, 3600.0)
@@ -35,9 +37,13 @@ class SyncConfig:
 class PublishConfig:
     """How often and how much. A rate of 0 = off."""
 
-    instances_rate_hz: float = knob(10.0, "Most often that instances and their markers are published, Hz; 0 = off.", 0.0, 100.0)
+    instances_rate_hz: float = knob(
+        10.0, "Most often that instances and their markers are published, Hz; 0 = off.", 0.0, 100.0
+    )
     points_rate_hz: float = knob(2.0, "Most often that instances/points is published, Hz; 0 = off.", 0.0, 100.0)
-    map_rate_hz: float = knob(0.5, "Most often that map/points and map/gaussians are published, Hz; 0 = off.", 0.0, 100.0)
+    map_rate_hz: float = knob(
+        0.5, "Most often that map/points and map/gaussians are published, Hz; 0 = off.", 0.0, 100.0
+    )
     debug_rate_hz: float = knob(2.0, "Most often that the debug images are published, Hz; 0 = off.", 0.0, 100.0)
     max_map_points: int = knob(200_000, "Points of map/points at most, evenly thinned.", 1, 50_000_000)
 
@@ -48,20 +54,29 @@ class SceneNodeConfig:
 
     cameras: tuple[str, ...] = knob(("camera",), "Names of the cameras: topics <camera>/color/image and so on.")
     map_frame: str = knob("odom", "Frame that everything is mapped and published in; must not jump (REP-105).")
-    pose_source: str = knob("pose", "Where camera poses come from: pose (topic <camera>/pose), odom (topic odom) or tf.")
+    pose_source: str = knob(
+        "pose", "Where camera poses come from: pose (topic <camera>/pose), odom (topic odom) or tf."
+    )
     camera_extrinsics: tuple[float, ...] = knob(
         (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
         "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
     )
-    tf_timeout_s: float = knob(1.0, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0)
+    tf_timeout_s: float = knob(
+        1.0, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0
+    )
     max_pose_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
-    max_pose_jump_m: float = knob(0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0)
+    max_pose_jump_m: float = knob(
+        0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0
+    )
     on_pose_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
     masks: str = knob("auto", "Entity masks: topic, segmenter, or auto = the topic where it has a publisher.")
     segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
     device: str = knob("auto", "auto, cpu or cuda.")
     depth_scale: float = knob(0.0, "Stored depth units per metre; 0 = by encoding (32FC1 1, 16UC1 1000).", 0.0, 1e6)
-    input_qos: str = knob("AUTO", "Quality of service of the inputs: AUTO (as reliable as publishers allow), SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT.")
+    input_qos: str = knob(
+        "AUTO",
+        "Quality of service of the inputs: AUTO (reliable where publishers are), SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT.",
+    )
     watchdog_period_s: float = knob(5.0, "Every this long the log says what is missing, s; 0 = never.", 0.0, 3600.0)
     sync: SyncConfig = field(default_factory=SyncConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
@@ -72,7 +87,9 @@ class SceneNodeConfig:
         _check_choice("masks", self.masks, MASK_SOURCES)
         _check_choice("input_qos", self.input_qos, INPUT_PROFILES)
         if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
-            raise InvalidParameterError(f"parameter cameras is {list(self.cameras)}; expected different, non-empty names")
+            raise InvalidParameterError(
+                f"parameter cameras is {list(self.cameras)}; expected different, non-empty names"
+            )
         wanted = 7 * len(self.cameras)
         if self.pose_source == "odom" and len(self.camera_extrinsics) != wanted:
             raise InvalidParameterError(
@@ -95,7 +112,7 @@ class PlayerNodeConfig:
     count: int = knob(0, "Frames to play; 0 = to the end.", 0, 10_000_000)
     loop: bool = knob(False, "Start over at the end, with stamps that go on.")
     paused: bool = knob(False, "Start paused.")
-    wait_for_subscribers: bool = knob(False, "Hold the first frame until somebody listens to the colour image.")
+    wait_for_subscribers: bool = knob(False, "Hold the first frame until somebody listens to images and poses.")
     depth_encoding: str = knob("16UC1", "16UC1 (mm) or 32FC1 (m).")
     stamps: str = knob("now", "now: recorded times moved to the present; sim: recorded times, with /clock.")
 

@@ -63,7 +63,8 @@ class Demo:
     def _start(self) -> None:
         began_s = monotonic()
         say("Starting the nodes scene and completion ...")
-        self._processes.start("scene", {"device": self._options.device})
+        # Patience with poses: nothing here is in a hurry, and the machine may be busy.
+        self._processes.start("scene", {"device": self._options.device, "tf_timeout_s": 2.0})
         self._processes.start("completion", {})
         both = "the nodes to start"
         self._wait(lambda: self._caller.ready and self._heard.status.map_id != "", START_S, both)

@@ -41,10 +41,11 @@ def surfels_of(frame: Frame, chosen: np.ndarray) -> GaussianMap:
     points_m = transform(frame.T_world_camera, points_of_depth(frame.depth_m, frame.camera)[chosen])
     turned = normals[chosen] @ frame.T_world_camera[:3, :3].T.astype(np.float32)
     n = len(points_m)
+    colors = torch.from_numpy(frame.rgb[chosen].astype(np.float32) / 255)
+    quats = quats_from_normals(torch.from_numpy(turned))
     return GaussianMap.from_surfels(
-        torch.from_numpy(points_m.astype(np.float32)), quats_from_normals(torch.from_numpy(turned)),
-        torch.full((n, 2), SURFEL_M), torch.full((n,), 0.9), torch.from_numpy(frame.rgb[chosen].astype(np.float32) / 255),
-    )  # fmt: skip
+        torch.from_numpy(points_m.astype(np.float32)), quats, torch.full((n, 2), SURFEL_M), torch.full((n,), 0.9), colors
+    )
 
 
 def observation_of_truth(scene: SyntheticScene, instance_id: int, map_id: str, revision: int = 1) -> ObjectObservation:
