@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
+from geometry_msgs.msg import Point, PointStamped
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -78,7 +79,11 @@ def ask(client: RobotClient, instance_id: int) -> dict:
     listed = client.result_of(client.ask_list.call_async(GetInstances.Request(include_clouds=True)), "get_instances")
     request = CompleteObject.Request(instance_id=instance_id, map_id=client.list.map_id)
     answer = client.result_of(client.ask_object.call_async(request), "complete_object")
+    far = PointStamped(point=Point(x=50.0))
+    nothing = CompleteObject.Request(select_by=CompleteObject.Request.SELECT_POINT, point=far)
+    refused = client.result_of(client.ask_object.call_async(nothing), "complete_object of nothing")
     return {
+        "refused": [refused.error_code, refused.error_msg],
         "listed": [one.id for one in listed.instances.instances],
         "cloud_points": [cloud.cloud.width for cloud in listed.clouds],
         "error": answer.error_msg,

@@ -44,11 +44,15 @@ def surfels_of(frame: Frame, chosen: np.ndarray) -> GaussianMap:
     colors = torch.from_numpy(frame.rgb[chosen].astype(np.float32) / 255)
     quats = quats_from_normals(torch.from_numpy(turned))
     return GaussianMap.from_surfels(
-        torch.from_numpy(points_m.astype(np.float32)), quats, torch.full((n, 2), SURFEL_M), torch.full((n,), 0.9), colors
+        torch.from_numpy(points_m.astype(np.float32)),
+        quats,
+        torch.full((n, 2), SURFEL_M),
+        torch.full((n,), 0.9),
+        colors,
     )
 
 
-def observation_of_truth(scene: SyntheticScene, instance_id: int, map_id: str, revision: int = 1) -> ObjectObservation:
+def observation_of_truth(scene: SyntheticScene, instance_id: int, map_id: str) -> ObjectObservation:
     """What a perfect mapper would say of one object."""
     own, context, views = GaussianMap.empty(), GaussianMap.empty(), []
     for frame, ids in zip(scene.frames, scene.instances, strict=True):
@@ -60,7 +64,7 @@ def observation_of_truth(scene: SyntheticScene, instance_id: int, map_id: str, r
     center_m = own.means_m.mean(0)
     near = (context.means_m - center_m).norm(dim=-1) < 0.25
     near, up = context.select(near), np.array([0, 0, 1.0])
-    return ObjectObservation(map_id, instance_id, revision, own, near, tuple(views), up)
+    return ObjectObservation(map_id, instance_id, 1, own, near, tuple(views), up)
 
 
 class StandInScene(Node):

@@ -86,6 +86,9 @@ def test_the_services_answer(story: dict) -> None:
     assert set(map(int, story["seen"]["centers_m"])) <= set(asked["listed"])
     assert min(asked["cloud_points"]) > 0
     assert asked["error"] == ""
+    code, words = asked["refused"]
+    assert code == Codes.NO_SUCH_INSTANCE
+    assert "no instance is within" in words
     assert_whole(story, asked["object"])
 
 
