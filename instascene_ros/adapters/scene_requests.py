@@ -15,13 +15,13 @@ from instascene_ros.core.boxes import distances_to_boxes_m
 from instascene_ros.core.errors import UnknownInstanceError
 from instascene_ros.core.geometry import inverse, transform
 from instascene_ros.core.instances import Instances
-from instascene_ros.msg import BoundingBox3D, CompletedObject
+from instascene_ros.msg import BoundingBox3D
 from instascene_ros.srv import GetInstances, ObserveObject
 
+MAX_SELECT_M = 0.25  # a point further from every box was not meant for any of them
 
-def get_instances(
-    scene: Scene, outputs: SceneOutputs, request: GetInstances.Request, completed: dict[tuple[str, int], CompletedObject]
-) -> GetInstances.Response:
+
+def get_instances(scene: Scene, outputs: SceneOutputs, request: GetInstances.Request) -> GetInstances.Response:
     """The list, as published, of the asked ids inside the asked region.
 
     Raises:
@@ -44,7 +44,7 @@ def get_instances(
         ]
     if request.include_completed:
         keys = [(scene.map_id, instance.id) for instance in array.instances]
-        response.completed = [completed[key] for key in keys if key in completed]
+        response.completed = [outputs.completed[key] for key in keys if key in outputs.completed]
     return response
 
 
@@ -56,7 +56,9 @@ def observe_object(scene: Scene, outputs: SceneOutputs, request: ObserveObject.R
     """
     array, response = outputs.array(scene), ObserveObject.Response()
     if request.map_id and request.map_id != scene.map_id:
-        raise MapChangedError(f"the request is about map {request.map_id} but the map is {scene.map_id} now: ask for the list again")
+        raise MapChangedError(
+            f"the request is about map {request.map_id} but the map is {scene.map_id} now: ask for the list again"
+        )
     if not len(scene.gaussians):
         raise NoMapError("nothing has been mapped yet: are images and poses arriving? (topic status)")
     instance_id = _selected(request, scene.instances, array.header)
@@ -95,7 +97,14 @@ def _nearest(point: PointStamped, instances: Instances, header: Header) -> int:
     asked_m = np.array([point.point.x, point.point.y, point.point.z])
     if not np.isfinite(asked_m).all():
         raise InvalidRequestError(f"point is {asked_m.tolist()}; expected finite metres")
-    return int(instances.ids[np.argmin(distances_to_boxes_m(asked_m, instances))])
+    distances_m = distances_to_boxes_m(asked_m, instances)
+    nearest = int(np.argmin(distances_m))
+    if distances_m[nearest] > MAX_SELECT_M:
+        raise UnknownInstanceError(
+            f"no instance is within {MAX_SELECT_M} m of the point {asked_m.tolist()}; the nearest, "
+            f"{int(instances.ids[nearest])}, is {distances_m[nearest]:.2f} m away"
+        )
+    return int(instances.ids[nearest])
 
 
 def _check_known(ids: list[int], instances: Instances) -> None:
