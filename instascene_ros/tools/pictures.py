@@ -102,7 +102,7 @@ def viewpoints(mesh: PaintedMesh, up: Float64[np.ndarray, " 3"]) -> list[tuple[C
     toward /= np.linalg.norm(toward)
     focal = 2.6 * TILE_PX  # narrow, so that sizes can be compared across the object
     camera = Camera(focal, focal, (TILE_PX - 1) / 2, (TILE_PX - 1) / 2, TILE_PX, TILE_PX)
-    distance = radius * focal / (0.47 * TILE_PX)
+    distance = radius * focal / (0.42 * TILE_PX)  # some room: the outermost surfels reach beyond the mesh
     sides = [toward + 0.45 * up, -toward + 0.45 * up, 0.35 * toward + up]
     return [(camera, _looking_at(middle, distance * side / np.linalg.norm(side), up)) for side in sides]
 
