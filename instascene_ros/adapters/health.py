@@ -67,6 +67,8 @@ class SceneHealth:
         """Why nothing was integrated lately; empty when frames were, or none came and none are due."""
         if recent.integrated:
             return ""
+        if self._worker.busy:
+            return "busy with a frame"
         problems = self.problems()
         if problems:
             return "waiting for " + "; ".join(problems)
@@ -89,7 +91,10 @@ class SceneHealth:
     def misses(self) -> str:
         """Which partners were missing, how often."""
         return ", ".join(
-            f"{i.camera}/{stream} missing for {count}" for i in self.intakes for stream, count in i.sync.misses.items() if count
+            f"{i.camera}/{stream} missing for {count}"
+            for i in self.intakes
+            for stream, count in i.sync.misses.items()
+            if count
         )
 
     def last_no_pose(self) -> str:
@@ -98,14 +103,24 @@ class SceneHealth:
 
     def describe(self, recent: Tally, total: Tally) -> list[str]:
         """What the log says when nothing moves: the reason, one line for each input, and the tally."""
-        reason = "waiting for inputs" if self.problems() else self.waiting_for(recent) or "no new frames"
+        reason = self.waiting_for(recent) or "no new frames"
+        if reason.startswith("waiting for /"):
+            reason = "waiting for inputs"  # the lines that follow say more
         return [reason, *self._describe_inputs(), self._describe_frames(total)]
 
     def _describe_inputs(self) -> list[str]:
-        return [m.describe(self._inputs.publishers(m.topic)) for m in self.monitors if m.required or m.received or m.qos_problem]
+        return [
+            m.describe(self._inputs.publishers(m.topic))
+            for m in self.monitors
+            if m.required or m.received or m.qos_problem
+        ]
 
     def problem_of(self, monitor: InputMonitor) -> str:
         return monitor.problem(self._inputs.publishers(monitor.topic))
+
+    @property
+    def busy(self) -> bool:
+        return self._worker.busy
 
     @property
     def bad_poses(self) -> int:
@@ -117,5 +132,5 @@ class SceneHealth:
         return (
             f"frames: {tally.received} received, {tally.integrated} integrated, dropped {tally.busy} busy, "
             f"{tally.no_pose} without pose, {tally.stale} stale or repeated, {tally.invalid} invalid, "
-            f"{tally.unmatched} unmatched; {self._inputs.bad_poses} bad poses, {pose_jumps} pose jumps, {time_jumps} time jumps"
+            f"{tally.unmatched} unmatched; {self.bad_poses} bad poses, {pose_jumps} pose jumps, {time_jumps} time jumps"
         )

@@ -8,11 +8,11 @@ from instascene_ros.adapters.health import SceneHealth, Tally
 from instascene_ros.msg import MapStatus
 
 
-def map_state(paused: bool, recent: Tally, complaint: str) -> int:
+def map_state(paused: bool, busy: bool, recent: Tally, complaint: str) -> int:
     """Integrating, waiting, paused, or getting only frames that cannot be used."""
     if paused:
         return MapStatus.STATE_PAUSED
-    if recent.integrated or not complaint:
+    if recent.integrated or busy or not complaint:
         return MapStatus.STATE_MAPPING
     return MapStatus.STATE_ERROR if recent.invalid else MapStatus.STATE_WAITING
 
@@ -21,7 +21,7 @@ def status_message(health: SceneHealth, header: Header, paused: bool, recent: Ta
     """`recent` is what happened since the last status."""
     total, counters, complaint = health.tally(), health.counters, health.complaint(recent)
     return MapStatus(
-        header=header, map_id=counters.map_id, state=map_state(paused, recent, complaint),
+        header=header, map_id=counters.map_id, state=map_state(paused, health.busy, recent, complaint),
         message="paused: call the service pause with data: false to go on" if paused else complaint,
         frames_received=total.received, frames_integrated=total.integrated, dropped_busy=total.busy,
         dropped_no_pose=total.no_pose, dropped_stale=total.stale, dropped_invalid=total.invalid,
@@ -42,7 +42,9 @@ def diagnostics_message(health: SceneHealth, node_name: str, status: MapStatus, 
                 level=level if problem and monitor.required else DiagnosticStatus.OK,
                 name=f"{node_name}: {monitor.topic}",
                 message=problem or "ok",
-                values=_values(received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}", last_stamp_ns=monitor.last_stamp_ns),
+                values=_values(
+                    received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}", last_stamp_ns=monitor.last_stamp_ns
+                ),
             )
         )
     return DiagnosticArray(header=header, status=statuses)
@@ -59,7 +61,8 @@ def _mapping(health: SceneHealth, node_name: str, status: MapStatus) -> Diagnost
         values=_values(
             **vars(health.tally()), bad_poses=health.bad_poses, sync_misses=health.misses() or "none",
             pose_jumps=sum(i.pose_jumps for i in intakes), time_jumps=sum(i.sync.time_jumps for i in intakes),
-            duplicates=sum(i.sync.duplicates for i in intakes), last_invalid=health.counters.last_invalid or "none", **stages,
+            duplicates=sum(i.sync.duplicates for i in intakes),
+            last_invalid=health.counters.last_invalid or "none", **stages,
         ),
     )  # fmt: skip
 

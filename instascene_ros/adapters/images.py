@@ -1,4 +1,4 @@
-"""Image messages <-> numpy arrays, through cv_bridge where it is installed and numpy elsewhere, with the same results."""
+"""Image messages <-> numpy arrays: cv_bridge where it is installed, numpy elsewhere, the same results."""
 
 from collections.abc import Callable
 from functools import cache
@@ -32,7 +32,9 @@ Pixels = Shaped[np.ndarray, "H W *channels"]
 def _check_layout(message: Image, allowed: tuple[str, ...]) -> None:
     """Refuse what no decoder could read, in words that name the field to look at."""
     if message.encoding not in allowed:
-        raise InvalidFrameError(f"encoding {message.encoding!r} is not supported here; expected one of {', '.join(allowed)}")
+        raise InvalidFrameError(
+            f"encoding {message.encoding!r} is not supported here; expected one of {', '.join(allowed)}"
+        )
     dtype, channels = ENCODINGS[message.encoding]
     size = f"{message.width}x{message.height} px {message.encoding}"
     if message.width == 0 or message.height == 0:
@@ -103,7 +105,7 @@ def decode_rgb(message: Image) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode_depth_m(message: Image, depth_scale: float = 0.0) -> Float32[np.ndarray, "H W"]:
-    """Depth in metres, 0 = none (also NaN, Inf and negative). `depth_scale` stored units are a metre; 0: by encoding."""
+    """Depth in metres, 0 = none (also NaN, Inf, negative). `depth_scale` stored units are a metre; 0: by encoding."""
     stored = decode(message, tuple(DEPTH)).astype(np.float32)
     depth_m = stored / np.float32(depth_scale or DEPTH[message.encoding])
     return np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))

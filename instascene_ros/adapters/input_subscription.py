@@ -29,7 +29,7 @@ class InputSubscription:
         self._subscription = self._subscribe("DEFAULT" if profile == "AUTO" else profile)
 
     def adapt(self) -> None:
-        """Turn to best effort where that is called for. Not from the event itself, which belongs to the subscription."""
+        """Turn to best effort where that is called for; not from the event, which belongs to the subscription."""
         if self._misfit and self._profile == "AUTO":
             self._misfit = False
             self._node.destroy_subscription(self._subscription)

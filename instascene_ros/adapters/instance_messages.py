@@ -33,7 +33,8 @@ def instance_message(instances: Instances, row: int, completed_revision: int = 0
         confidence=float(instances.scores[i]),
         observed_fraction=float(instances.observed_fractions[i]),
         bbox=BoundingBox3D(
-            center=pose_of(instances.box_centers_m[i], instances.box_quats_wxyz[i]), size=vector_of(instances.box_sizes_m[i])
+            center=pose_of(instances.box_centers_m[i], instances.box_quats_wxyz[i]),
+            size=vector_of(instances.box_sizes_m[i]),
         ),
         centroid=point_of(instances.centroids_m[i]),
         num_points=int(instances.num_points[i]),
@@ -47,6 +48,8 @@ def instance_message(instances: Instances, row: int, completed_revision: int = 0
 
 
 def instance_array(instances: Instances, map_id: str, header: Header, completed: Mapping[int, int]) -> InstanceArray:
-    """The full list; `completed` holds the revision of each id's cached completion. Sequence and removals are the caller's."""
-    rows = [instance_message(instances, row, completed.get(int(instances.ids[row]), 0)) for row in range(len(instances))]
+    """The full list; `completed`: revision of each id's completion. Sequence and removals are the caller's."""
+    rows = [
+        instance_message(instances, row, completed.get(int(instances.ids[row]), 0)) for row in range(len(instances))
+    ]
     return InstanceArray(header=header, map_id=map_id, instances=rows)

@@ -62,7 +62,9 @@ class CameraIntake:
         elif not self.sync.add(stream, ns_of_stamp(message.header.stamp), message, self._clock_ns()):
             self._waiting.clear()
             self._last_position_m = None
-            self._hooks.warn(f"{self.camera} time", f"stamps of {self.camera}/{stream} went back: time restarted, queues cleared")
+            self._hooks.warn(
+                f"{self.camera} time", f"stamps of {self.camera}/{stream} went back: time restarted, queues cleared"
+            )
         self.pump()
 
     def pump(self) -> None:
@@ -96,8 +98,13 @@ class CameraIntake:
         self._check_jump(T_world_camera[:3, 3])
         self._hooks.deliver(
             FrameMessages(
-                self.camera, messages[COLOR], messages[DEPTH], info, T_world_camera,
-                messages.get(MASKS), messages.get(IGNORE),
+                self.camera,
+                messages[COLOR],
+                messages[DEPTH],
+                info,
+                T_world_camera,
+                messages.get(MASKS),
+                messages.get(IGNORE),
             )  # fmt: skip
         )
 

@@ -37,7 +37,9 @@ def forward_logging(logger: RcutilsLogger) -> None:
 class ThrottledLog:
     """Warnings, each key at most every `period_s`; says how many were held back."""
 
-    def __init__(self, write: Callable[[str], None], period_s: float = 5.0, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, write: Callable[[str], None], period_s: float = 5.0, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._write, self._period_s, self._clock_s = write, period_s, clock_s
         self._last_s: dict[str, float] = {}
         self._held: dict[str, int] = {}

@@ -14,7 +14,7 @@ BOX_ALPHA, MISSING_ALPHA = 0.35, 0.1
 
 
 def instance_markers(array: InstanceArray, shown_ids: Collection[int], new_map: bool) -> tuple[MarkerArray, set[int]]:
-    """Markers of the trusted instances, and their ids. Those in `shown_ids` that are gone are deleted; all on a new map."""
+    """Markers of the trusted instances, and their ids. Those of `shown_ids` that are gone go; all on a new map."""
     trusted = [instance for instance in array.instances if instance.state != Instance.STATE_TENTATIVE]
     ids = {instance.id for instance in trusted}
     markers = [Marker(header=array.header, action=Marker.DELETEALL)] if new_map else []

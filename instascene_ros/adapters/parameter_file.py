@@ -1,4 +1,6 @@
-"""config/instascene.yaml, written from the dataclasses: `python -m instascene_ros.adapters.parameter_file > config/instascene.yaml`.
+"""config/instascene.yaml, written from the dataclasses.
+
+`python -m instascene_ros.adapters.parameter_file > config/instascene.yaml`
 
 The file repeats every default for people to edit; a test fails when it and the dataclasses differ.
 """

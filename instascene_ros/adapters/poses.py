@@ -79,7 +79,9 @@ class PoseBuffer:
 class TopicPoses:
     """Poses from PoseStamped (of the camera) or Odometry (of the robot, then `T_base_camera` leads to the camera)."""
 
-    def __init__(self, map_frame: str, buffer: PoseBuffer, T_base_camera: Float64[np.ndarray, "4 4"] | None = None) -> None:
+    def __init__(
+        self, map_frame: str, buffer: PoseBuffer, T_base_camera: Float64[np.ndarray, "4 4"] | None = None
+    ) -> None:
         self._map_frame, self._buffer = map_frame, buffer
         self._T_base_camera = np.eye(4) if T_base_camera is None else T_base_camera
 

@@ -6,7 +6,7 @@ from rclpy.qos import DurabilityPolicy, QoSPresetProfiles, QoSProfile, Reliabili
 
 
 def input_qos(name: str, depth: int) -> QoSProfile:
-    """Profile of a subscription, one of node_config.INPUT_PROFILES but AUTO, that holds `depth` messages while Python is busy.
+    """One of node_config.INPUT_PROFILES but AUTO, with a queue of `depth` for while Python is busy.
 
     SENSOR_DATA (best effort) hears every publisher.
     """

@@ -21,10 +21,9 @@ from instascene_ros.msg import CompletedObject, InstanceArray
 class SceneOutputs:
     """Latched snapshots of the scene, rate-limited; `flush` publishes what a rate held back."""
 
-    def __init__(
-        self, node: Node, config: PublishConfig, map_frame: str, completed: dict[tuple[str, int], CompletedObject]
-    ) -> None:
-        self._config, self._map_frame, self._completed = config, map_frame, completed
+    def __init__(self, node: Node, config: PublishConfig, map_frame: str) -> None:
+        self._config, self._map_frame = config, map_frame
+        self.completed: dict[tuple[str, int], CompletedObject] = {}  # by map id and instance id; others write it
         self._instances = node.create_publisher(InstanceArray, "instances", latched_qos())
         self._points = node.create_publisher(PointCloud2, "instances/points", latched_qos())
         self._markers = node.create_publisher(MarkerArray, "instances/markers", latched_qos())
@@ -66,7 +65,9 @@ class SceneOutputs:
 
     def array(self, scene: Scene) -> InstanceArray:
         """The list as it stands, numbered like the last one published."""
-        completed = {i: done.instance_revision for (map_id, i), done in self._completed.items() if map_id == scene.map_id}
+        completed = {
+            i: done.instance_revision for (map_id, i), done in self.completed.items() if map_id == scene.map_id
+        }
         array = instance_array(scene.instances, scene.map_id, self.header, completed)
         array.sequence = self._sequence
         return array

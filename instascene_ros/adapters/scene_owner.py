@@ -7,6 +7,7 @@ from instascene_ros.adapters.frames import FrameMessages, to_frame
 from instascene_ros.adapters.scene_outputs import SceneOutputs
 from instascene_ros.adapters.scenes import Scene
 from instascene_ros.core.errors import InvalidFrameError
+from instascene_ros.msg import CompletedObject
 
 
 class SceneOwner:
@@ -17,6 +18,7 @@ class SceneOwner:
         warn: Callable[[str, str], None], now_ns: Callable[[], int],
     ) -> None:  # fmt: skip
         self.scene, self.outputs, self.counters = scene, outputs, SceneCounters(map_id=scene.map_id)
+        self.completed = outputs.completed
         self._depth_scale, self._warn, self._now_ns = depth_scale, warn, now_ns
 
     def process(self, messages: FrameMessages) -> None:
@@ -39,6 +41,12 @@ class SceneOwner:
         self.counters.map_id = self.scene.map_id
         self.counters.num_gaussians = self.counters.num_instances = 0
         self.outputs.update(self.scene, self.outputs.stamp_ns)
+
+    def remember(self, completed: CompletedObject) -> None:
+        """Keep the newest completion of each instance of this map, for clients that ask."""
+        self.completed[(completed.map_id, completed.instance_id)] = completed
+        for key in [key for key in self.completed if key[0] != self.scene.map_id]:
+            del self.completed[key]
 
     def flush(self) -> None:
         """Publish what a rate limit held back."""

@@ -22,6 +22,7 @@ class SceneWorker(Generic[Item]):
         self._requests: list[tuple[Future, Callable[[], Any]]] = []
         self._running = True
         self.dropped = 0  # frames that a newer one replaced
+        self.busy = False  # with a frame
         self._thread = Thread(target=self._run, name="scene", daemon=True)
 
     def start(self) -> None:
@@ -84,7 +85,9 @@ class SceneWorker(Generic[Item]):
         if request:
             _answer(*request)
         else:
+            self.busy = True
             self._handle(frame)
+            self.busy = False
         return True
 
 

@@ -45,8 +45,7 @@ class SceneNode(Node):
         self._warn = ThrottledLog(self.get_logger().warning)
         self.crash: BaseException | None = None
         self._paused = False
-        self._completed: dict[tuple[str, int], CompletedObject] = {}  # (map id, instance id); scene thread only
-        self._outputs = SceneOutputs(self, self._config.publish, self._config.map_frame, self._completed)
+        self._outputs = SceneOutputs(self, self._config.publish, self._config.map_frame)
         self._owner = SceneOwner(scene, self._outputs, self._config.depth_scale, self._warn, self._now_ns)
         self._worker: SceneWorker[FrameMessages] = SceneWorker(self._owner.process, self._on_crash)
         self._inputs = SceneInputs(self, self._config, self._deliver, self._on_jump, self._warn)
@@ -71,14 +70,16 @@ class SceneNode(Node):
 
     def _on_jump(self, camera: str, distance_m: float) -> None:
         action = self._config.on_pose_jump
-        self._warn(f"{camera} jump", f"{camera}: pose jumped {distance_m:.2f} m between frames (on_pose_jump: {action})")
+        self._warn(
+            f"{camera} jump", f"{camera}: pose jumped {distance_m:.2f} m between frames (on_pose_jump: {action})"
+        )
         if action == "reset":
             self._worker.discard_frames()
             self._worker.call(self._owner.reset)
         self._paused |= action == "pause"
 
     def _on_completed(self, message: CompletedObject) -> None:
-        self._worker.call(lambda: self._completed.update({(message.map_id, message.instance_id): message}))
+        self._worker.call(lambda: self._owner.remember(message))
 
     def _on_crash(self, error: BaseException) -> None:
         self.crash = error  # the spin loop sees it, ends the process and raises it
@@ -100,9 +101,11 @@ class SceneNode(Node):
             raise CancelledError("the scene node is stopping")
         return done.result()
 
-    async def _get_instances(self, request: GetInstances.Request, response: GetInstances.Response) -> GetInstances.Response:
+    async def _get_instances(
+        self, request: GetInstances.Request, response: GetInstances.Response
+    ) -> GetInstances.Response:
         try:
-            return await self._on_scene(lambda: get_instances(self._owner.scene, self._outputs, request, self._completed))
+            return await self._on_scene(lambda: get_instances(self._owner.scene, self._outputs, request))
         except InstasceneError as error:
             response.error_code, response.error_msg = code_of(error), str(error)
             return response

@@ -35,8 +35,8 @@ def test_field_layout_is_the_one_that_rviz_reads() -> None:
     points_m = np.array([[1, 2, 3]], np.float32)
     cloud = cloud_of(HEADER, {**xyz_columns(points_m), "rgb": pack_rgb(np.array([[1, 2, 3]], np.uint8))})
     assert [(f.name, f.offset, f.datatype) for f in cloud.fields] == [
-        ("x", 0, PointField.FLOAT32), ("y", 4, PointField.FLOAT32), ("z", 8, PointField.FLOAT32), ("rgb", 12, PointField.FLOAT32)
-    ]  # fmt: skip
+        (name, 4 * i, PointField.FLOAT32) for i, name in enumerate(["x", "y", "z", "rgb"])
+    ]
     assert bytes(cloud.data)[12:] == bytes([3, 2, 1, 0])  # little-endian 0x00RRGGBB
 
 

@@ -1,6 +1,5 @@
 """The words that tell a user what is missing."""
 
-
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -168,3 +167,11 @@ def test_memory_of_this_process_is_plausible() -> None:
     from instascene_ros.adapters.counters import resident_mb
 
     assert 20 < resident_mb() < 100_000
+
+
+def test_long_frame_is_called_busy_and_not_waiting() -> None:
+    doctor, inputs = health()
+    inputs.found = 0
+    doctor._worker.busy = True
+    assert doctor.waiting_for(NOTHING) == "busy with a frame"
+    assert status_message(doctor, Header(), False, NOTHING).state == MapStatus.STATE_MAPPING

@@ -113,8 +113,12 @@ def test_depth_scale_overrules_the_encoding() -> None:
 
 
 def test_labels_keep_their_numbers() -> None:
-    np.testing.assert_array_equal(images.decode_labels(images.encode(np.array([[0, 65535]], np.uint16), "16UC1", HEADER)), [[0, 65535]])
-    np.testing.assert_array_equal(images.decode_labels(images.encode(np.array([[0, 255]], np.uint8), "mono8", HEADER)), [[0, 255]])
+    np.testing.assert_array_equal(
+        images.decode_labels(images.encode(np.array([[0, 65535]], np.uint16), "16UC1", HEADER)), [[0, 65535]]
+    )
+    np.testing.assert_array_equal(
+        images.decode_labels(images.encode(np.array([[0, 255]], np.uint8), "mono8", HEADER)), [[0, 255]]
+    )
 
 
 def test_unknown_encoding_names_the_supported_ones() -> None:

@@ -102,7 +102,9 @@ def test_tentative_instances_have_no_markers() -> None:
 def gaussians(count: int) -> GaussianMap:
     means_m = torch.arange(count * 3, dtype=torch.float32).reshape(count, 3)
     quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1)
-    made = GaussianMap.from_surfels(means_m, quats, torch.full((count, 2), 0.01), torch.full((count,), 0.9), torch.zeros(count, 3))
+    made = GaussianMap.from_surfels(
+        means_m, quats, torch.full((count, 2), 0.01), torch.full((count,), 0.9), torch.zeros(count, 3)
+    )
     made.confidence = torch.arange(count, dtype=torch.float32)
     return made
 

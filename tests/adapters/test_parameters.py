@@ -1,4 +1,4 @@
-"""One field, one parameter: names, defaults, ranges and descriptions come from the dataclasses, and the file mirrors them."""
+"""One field, one parameter: all about it comes from the dataclasses, and the file mirrors them."""
 
 import os
 from collections.abc import Iterator
@@ -72,7 +72,11 @@ def test_ros_reads_the_file_as_the_defaults() -> None:
 
 def test_ros_finds_what_was_changed_in_the_file(tmp_path: Path) -> None:
     changed = tmp_path / "mine.yaml"
-    text = FILE.read_text().replace('map_frame: "odom"', 'map_frame: "world"').replace("max_depth_m: 3.0", "max_depth_m: 1.5")
+    text = (
+        FILE.read_text()
+        .replace('map_frame: "odom"', 'map_frame: "world"')
+        .replace("max_depth_m: 3.0", "max_depth_m: 1.5")
+    )
     changed.write_text(text)
     node = scene_with_file(changed)
     assert declare(node, SceneNodeConfig).map_frame == "world"
@@ -88,7 +92,9 @@ def test_defaults_without_overrides() -> None:
 
 def test_overrides_reach_nested_groups_and_lists() -> None:
     node = node_with([
-        Parameter("sync.slop_s", value=0.05), Parameter("cameras", value=["left", "right"]), Parameter("map_frame", value="world")
+        Parameter("sync.slop_s", value=0.05),
+        Parameter("cameras", value=["left", "right"]),
+        Parameter("map_frame", value="world"),
     ])  # fmt: skip
     config = declare(node, SceneNodeConfig)
     assert config == SceneNodeConfig(sync=SyncConfig(slop_s=0.05), cameras=("left", "right"), map_frame="world")

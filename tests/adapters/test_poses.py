@@ -9,7 +9,16 @@ from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quaternion, Transform, TransformStamped, Vector3
+from geometry_msgs.msg import (
+    Point,
+    Pose,
+    PoseStamped,
+    PoseWithCovariance,
+    Quaternion,
+    Transform,
+    TransformStamped,
+    Vector3,
+)
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from std_msgs.msg import Header

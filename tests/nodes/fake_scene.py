@@ -61,7 +61,13 @@ class FakeScene:
         mask = np.where(frame.masks.labels == instance_id, 255, 0).astype(np.uint8)
         views = (ObjectView(frame.camera, frame.rgb, frame.depth_m, mask, frame.T_world_camera),)
         return ObjectObservation(
-            self.map_id, instance_id, 1, self.gaussians.select(mine), self.gaussians.select(~mine), views, np.array([0, 0, 1.0])
+            self.map_id,
+            instance_id,
+            1,
+            self.gaussians.select(mine),
+            self.gaussians.select(~mine),
+            views,
+            np.array([0, 0, 1.0]),
         )
 
     def _instances(self, stamp_ns: int) -> Instances:
@@ -75,7 +81,8 @@ class FakeScene:
         counts = np.array([(self._labels == i).sum() for i in ids], np.int32)
         stamps = np.full(k, stamp_ns, np.int64)
         return Instances(
-            ids, ones, ones * int(InstanceState.CONFIRMED), np.full(k, 0.5, np.float32), centers_m, quats, f3 + np.float32(0.1),
+            ids, ones, ones * int(InstanceState.CONFIRMED), np.full(k, 0.5, np.float32),
+            centers_m, quats, f3 + np.float32(0.1),
             centers_m, counts, ones, stamps, stamps, np.full(k, 0.25, np.float32), ((),) * k,
         )  # fmt: skip
 

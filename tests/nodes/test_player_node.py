@@ -36,7 +36,9 @@ def frame(index: int) -> Frame:
     labels[:6] = 1
     rgb = np.full((12, 16, 3), 40 + 40 * index, np.uint8)
     depth_m = np.full((12, 16), 1.25 + index, np.float32)
-    return Frame((5000 + 100 * index) * 1_000_000, CAMERA, rgb, depth_m, T_world_camera, Masks(labels, np.ones(1, np.float32)))
+    return Frame(
+        (5000 + 100 * index) * 1_000_000, CAMERA, rgb, depth_m, T_world_camera, Masks(labels, np.ones(1, np.float32))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,13 @@ def ros() -> Iterator[Client]:
 
 
 def test_every_message_of_every_frame_arrives_with_one_stamp(ros: Client, scene: Path) -> None:
-    kinds = {"pose": PoseStamped, "color/camera_info": CameraInfo, "color/image": Image, "depth/image": Image, "masks/image": Image}
+    kinds = {
+        "pose": PoseStamped,
+        "color/camera_info": CameraInfo,
+        "color/image": Image,
+        "depth/image": Image,
+        "masks/image": Image,
+    }
     got = {name: ros.collect(kind, f"camera/{name}", QOS) for name, kind in kinds.items()}
     before_ns = time.time_ns()
     parameters = {"scene": str(scene), "masks": "masks", "paused": True, "map_frame": "world", "optical_frame": "eye"}
@@ -60,7 +68,9 @@ def test_every_message_of_every_frame_arrives_with_one_stamp(ros: Client, scene:
         time.sleep(0.5)  # until the endpoints of both sides have found each other
         assert not any(got.values())
         assert ros.call(SetBool, "player/pause", SetBool.Request(data=False)).message == "playing"
-        wait_until(lambda: all(len(messages) == 3 for messages in got.values()), 90, lambda: f"3 of each: {player.output}")
+        wait_until(
+            lambda: all(len(messages) == 3 for messages in got.values()), 90, lambda: f"3 of each: {player.output}"
+        )
         wait_until(lambda: player.process.poll() is not None, 90, lambda: "the player to end by itself")
         assert player.stop() == 0
     stamps_ns = [ns_of_stamp(m.header.stamp) for m in got["color/image"]]

@@ -27,7 +27,13 @@ from instascene_ros.msg import CompletedObject, InstanceArray, MapStatus
 from instascene_ros.srv import CompleteObject, GetInstances, ObserveObject
 
 Codes = CompleteObject.Response
-PARAMETERS = {"masks": "topic", "sync.wait_s": 0.3, "max_pose_jump_m": 1.0, "watchdog_period_s": 1.0, "publish.points_rate_hz": 50.0}
+PARAMETERS = {
+    "masks": "topic",
+    "sync.wait_s": 0.3,
+    "max_pose_jump_m": 1.0,
+    "watchdog_period_s": 1.0,
+    "publish.points_rate_hz": 50.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +73,13 @@ def observe(ros: Client, **fields: object) -> ObserveObject.Response:
 def map_two_objects(ros: Client, driver: CameraDriver) -> None:
     """Instance 1 around x = 0, instance 2 around x = 0.5; two points each."""
     for instance_id, x_m in [(1, 0.0), (1, 0.02), (2, 0.5), (2, 0.52)]:
-        before = points_mapped(ros)
-        t = driver.stamp_ms + 100
+        before, t = points_mapped(ros), driver.stamp_ms + 100
         driver.send(t, pose=made.pose(t, x_m), color=made.color(t, (instance_id, 0, 0)))
-        wait_until(lambda before=before: points_mapped(ros) == before + 1, 90, lambda: f"frame {t} mapped: {driver.status}")
+        wait_for_points(ros, driver, before + 1)
+
+
+def wait_for_points(ros: Client, driver: CameraDriver, count: int) -> None:
+    wait_until(lambda: points_mapped(ros) == count, 90, lambda: f"{count} points mapped: {driver.status}")
 
 
 def points_mapped(ros: Client) -> int:
@@ -83,7 +92,9 @@ def test_late_subscriber_gets_the_latched_snapshot_with_frame_and_stamp(ros: Cli
     clouds = ros.collect(PointCloud2, "instances/points", latched_qos())
     markers = ros.collect(MarkerArray, "instances/markers", latched_qos())
     wait_until(lambda: arrays and clouds and markers, 90, lambda: "latched messages")
-    wait_until(lambda: len(arrays[-1].instances) == 2 and clouds[-1].width == 4, 90, lambda: "what a rate limit held back")
+    wait_until(
+        lambda: len(arrays[-1].instances) == 2 and clouds[-1].width == 4, 90, lambda: "what a rate limit held back"
+    )
     array = arrays[-1]
     assert [(i.id, i.num_points, i.state) for i in array.instances] == [(1, 2, 1), (2, 2, 1)]
     assert array.instances[1].centroid.x == pytest.approx(0.51)
@@ -112,7 +123,9 @@ def test_get_instances_filters_by_id_and_region(ros: Client, driver: CameraDrive
 def test_get_instances_names_its_errors(ros: Client, driver: CameraDriver) -> None:
     map_two_objects(ros, driver)
     unknown = instances(ros, ids=[1, 99])
-    assert unknown.error_code == Codes.NO_SUCH_INSTANCE and "[99]" in unknown.error_msg and "[1, 2]" in unknown.error_msg
+    assert (
+        unknown.error_code == Codes.NO_SUCH_INSTANCE and "[99]" in unknown.error_msg and "[1, 2]" in unknown.error_msg
+    )
     elsewhere = instances(ros, target_frame="base_link")
     assert elsewhere.error_code == Codes.TF_ERROR and "'base_link'" in elsewhere.error_msg
 
@@ -201,7 +214,13 @@ def test_diagnostics_name_every_input(ros: Client, driver: CameraDriver) -> None
     arrays = ros.collect(DiagnosticArray, "/diagnostics", 10)
     wait_until(lambda: arrays, 90, lambda: "diagnostics")
     names = {status.name.removeprefix("/instascene/scene: /instascene/") for status in arrays[-1].status}
-    assert {"camera/color/image", "camera/depth/image", "camera/color/camera_info", "camera/masks/image", "camera/pose"} <= names
+    assert {
+        "camera/color/image",
+        "camera/depth/image",
+        "camera/color/camera_info",
+        "camera/masks/image",
+        "camera/pose",
+    } <= names
 
 
 # Bad input: the node lives, counts, and says what was wrong -----------------------------------------------------------
@@ -256,21 +275,31 @@ def test_unusable_frame_is_dropped_counted_and_named(ros: Client, driver: Camera
     t = driver.stamp_ms + 100
     driver.send(t, **bad_messages(kind, t))
     wait_until(lambda: driver.status.dropped_invalid == invalid + 1, 90, lambda: f"one invalid frame: {driver.status}")
-    wait_until(lambda: any(said in s.message for s in driver.statuses[-3:]), 90, lambda: f"{said!r} in {driver.status.message!r}")
+    wait_until(
+        lambda: any(said in s.message for s in driver.statuses[-3:]),
+        90,
+        lambda: f"{said!r} in {driver.status.message!r}",
+    )
     still_maps(ros, driver)
 
 
 def test_frame_with_an_empty_mask_is_mapped(ros: Client, driver: CameraDriver) -> None:
     before = driver.status.num_gaussians
     driver.send(masks=made.labels(driver.stamp_ms + 100, 0))
-    wait_until(lambda: driver.status.num_gaussians == before + 1 or driver.status.num_gaussians == 1, 90, lambda: "a mapped frame")
+    wait_until(
+        lambda: driver.status.num_gaussians == before + 1 or driver.status.num_gaussians == 1,
+        90,
+        lambda: "a mapped frame",
+    )
     assert instances(ros).instances.instances == []
 
 
 def test_frame_without_a_pose_is_dropped_and_counted(ros: Client, driver: CameraDriver) -> None:
     before = driver.status.dropped_no_pose
     driver.send(pose=None)
-    wait_until(lambda: driver.status.dropped_no_pose == before + 1, 90, lambda: f"one frame without pose: {driver.status}")
+    wait_until(
+        lambda: driver.status.dropped_no_pose == before + 1, 90, lambda: f"one frame without pose: {driver.status}"
+    )
     still_maps(ros, driver)
 
 
@@ -281,7 +310,9 @@ def test_pose_in_another_frame_or_broken_is_refused(ros: Client, driver: CameraD
     broken = made.pose(t + 100)
     broken.pose.orientation.w = 0.0
     driver.send(t + 100, pose=broken)
-    wait_until(lambda: driver.status.dropped_no_pose == before + 2, 90, lambda: f"two frames without pose: {driver.status}")
+    wait_until(
+        lambda: driver.status.dropped_no_pose == before + 2, 90, lambda: f"two frames without pose: {driver.status}"
+    )
     node.wait_for_output("pose is in frame 'elsewhere' but map_frame is 'odom'")
     still_maps(ros, driver)
 

@@ -7,9 +7,16 @@ from harness import client, node_process, require_ros, wait_until
 require_ros()
 
 import camera_messages as made
+import numpy as np
 from camera_driver import CameraDriver
 from fake_scene import CRASH_BLUE, SLOW_BLUE
+from geometry_msgs.msg import PoseWithCovariance
+from nav_msgs.msg import Odometry
 from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2
+
+from instascene_ros.adapters.clouds import columns_of
+from instascene_ros.adapters.qos import latched_qos
 
 PARAMETERS = {"masks": "topic"}
 
@@ -59,3 +66,27 @@ def test_quality_of_service_that_does_not_fit_is_named() -> None:
     with node_process("fake_scene", {**PARAMETERS, "input_qos": "DEFAULT"}) as node, client() as ros:
         CameraDriver(ros, ReliabilityPolicy.BEST_EFFORT)
         node.wait_for_output("its RELIABILITY does not fit input_qos DEFAULT: set input_qos: SENSOR_DATA or AUTO")
+
+
+def test_two_cameras_on_one_odometry_are_mapped_where_they_are() -> None:
+    extrinsics = [0.1, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -0.1, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    parameters = {
+        "masks": "segmenter", "cameras": ["left", "right"], "pose_source": "odom", "camera_extrinsics": extrinsics,
+        "publish.map_rate_hz": 50.0,
+    }  # fmt: skip
+    with node_process("fake_scene", parameters) as node, client() as ros:
+        drivers = [CameraDriver(ros, camera=name) for name in ("left", "right")]
+        odometry = ros.node.create_publisher(Odometry, "odom", 20)
+        clouds = ros.collect(PointCloud2, "map/points", latched_qos())
+        for driver in drivers:
+            driver.wait_for_node("pose", "masks")
+        wait_until(odometry.get_subscription_count, 90, lambda: "a subscription to odom")
+        for driver in drivers:
+            driver.send(1000, pose=None, masks=None)
+        for stamp_ms, x_m in [(900, 1.0), (1100, 2.0)]:
+            posed = made.pose(stamp_ms, x_m)
+            odometry.publish(Odometry(header=posed.header, pose=PoseWithCovariance(pose=posed.pose)))
+        wait_until(
+            lambda: clouds and clouds[-1].width == 2, 90, lambda: f"two points: {drivers[0].status} {node.output}"
+        )
+        np.testing.assert_allclose(sorted(columns_of(clouds[-1])["x"]), [1.4, 1.6], atol=1e-5)
