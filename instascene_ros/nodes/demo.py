@@ -32,7 +32,7 @@ from instascene_ros.core.run_files import COMPLETED, RUN, TIMELINE, CompletedFol
 from instascene_ros.msg import Instance
 
 NAMESPACE, CAMERA = "/instascene", "camera"
-START_S, PLAY_S, SETTLE_S, COMPLETE_S = 120.0, 600.0, 60.0, 120.0  # patience
+START_S, PLAY_S, SETTLE_S, COMPLETE_S = 300.0, 600.0, 60.0, 120.0  # patience
 MAX_BACKLOG = 2  # frames; the scene node would drop more
 
 
