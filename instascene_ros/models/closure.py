@@ -16,6 +16,7 @@ from instascene_ros.core.support import rests_on, support_height_m
 from instascene_ros.core.upright_box import upright_axes
 from instascene_ros.core.volume import VoxelGrid
 
+HIDDEN_SHARE = 0.5
 MIN_POINTS = 20  # fewer trustworthy points than this are worse than all points
 
 
@@ -27,7 +28,8 @@ class Seen:
     points_m: Float32[np.ndarray, "P 3"]
     normals: Float32[np.ndarray, "P 3"]  # unit; towards the cameras
     colors: UInt8[np.ndarray, "P 3"]
-    base_m: float  # height that the object reaches down to
+    base_m: float  # height that the object is taken to reach down to
+    floor_m: float  # height that it cannot reach below
     rests: bool  # on a support of that height that was seen
 
     @property
@@ -59,14 +61,18 @@ def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> 
     if support_m is not None and (heights > support_m + 0.001).any():
         keep &= heights > support_m + 0.001
     rests = support_m is not None and rests_on(observation, points_m[keep], support_m)
-    base_m = support_m if rests else float(heights[keep].min())
+    lowest_m, highest_m = float(heights[keep].min()), float(heights[keep].max())
+    # On top of other things: a round underside is about half as high as what shows of it from above.
+    hidden_m = lowest_m - HIDDEN_SHARE * (highest_m - lowest_m)
+    floor_m = hidden_m if support_m is None else support_m
+    base_m = support_m if rests else max(hidden_m, floor_m)
     grid = _grid_around(points_m[keep], base_m, observation, config)
     evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
     weight = grid.lookup(evidence.weight, points_m, 0.0)
     contradicted = grid.lookup(evidence.free, points_m, False) | grid.lookup(evidence.taken, points_m, False)
     sure = keep & ~contradicted & (weight > min(1.0, 0.5 * float(np.median(weight[keep]))))
     keep = sure if sure.sum() >= MIN_POINTS else keep
-    return Seen(evidence, points_m[keep], normals[keep], spot.colors[keep], base_m, rests)
+    return Seen(evidence, points_m[keep], normals[keep], spot.colors[keep], base_m, floor_m, rests)
 
 
 def _grid_around(
@@ -111,4 +117,4 @@ def field_of(
     known = np.isfinite(evidence.signed_m) & ((evidence.weight > 0.3) | (evidence.free_views >= 2))
     field = np.where(known, np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m), field)
     field = ndimage.gaussian_filter(field, 0.5)
-    return np.maximum(field, seen.base_m - seen.heights_m(observation)).astype(np.float32)
+    return np.maximum(field, seen.floor_m - seen.heights_m(observation)).astype(np.float32)

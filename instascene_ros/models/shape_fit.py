@@ -18,7 +18,7 @@ SIGMA_M = 0.0015
 NUM_POINTS, NUM_EMPTY = 300, 300
 INLIER_M = 0.004
 MIN_INLIERS, MAX_VIOLATION = 0.7, 0.3  # what the cameras saw is carved from the shape in any case
-EMPTY_WEIGHT, ROUND_WEIGHT, EXPONENT_WEIGHT, TAPER_WEIGHT, SIZE_WEIGHT, TURN_WEIGHT = 2.0, 0.7, 1.5, 2.0, 0.03, 0.1
+EMPTY_WEIGHT, ROUND_WEIGHT, EXPONENT_WEIGHT, TAPER_WEIGHT, SIZE_WEIGHT, TURN_WEIGHT = 3.0, 1.5, 1.5, 2.0, 0.03, 0.1
 CONTACT_M = 0.002
 
 Residuals = Callable[[Float64[np.ndarray, "B 12"]], Float64[np.ndarray, "B R"]]
@@ -49,8 +49,8 @@ class _Evidence:
     points_m: Float64[np.ndarray, "P 3"]
     empty_m: Float64[np.ndarray, "E 3"]  # points that are not the object's
     up: Float64[np.ndarray, " 3"]
-    base_m: float
-    rests: bool  # it touches the base; otherwise it only may not go below
+    floor_m: float
+    rests: bool  # it touches the floor; otherwise it only may not go below
 
 
 def fit_shape(seen: Seen, up: Float64[np.ndarray, " 3"], rng: np.random.Generator) -> ShapeFit:
@@ -59,7 +59,7 @@ def fit_shape(seen: Seen, up: Float64[np.ndarray, " 3"], rng: np.random.Generato
     empty_m = _empty_points(seen, up)
     evidence = _Evidence(
         points_m[rng.permutation(len(points_m))[:NUM_POINTS]], empty_m[rng.permutation(len(empty_m))[:NUM_EMPTY]],
-        up, seen.base_m, seen.rests,
+        up, seen.floor_m, seen.rests,
     )  # fmt: skip
     fits = []
     for kind in KINDS:
@@ -80,7 +80,7 @@ def _empty_points(seen: Seen, up: Float64[np.ndarray, " 3"]) -> Float64[np.ndarr
     """Voxels around the object that it cannot fill: a voxel deep in free space, or under its base."""
     centers_m = seen.grid.centers_m()
     empty = ndimage.binary_erosion(seen.evidence.free | seen.evidence.taken, border_value=1).ravel()
-    empty |= centers_m @ up < seen.base_m - 2 * CONTACT_M
+    empty |= centers_m @ up < seen.floor_m - 2 * CONTACT_M
     low, high = seen.points_m.min(0) - 0.02, seen.points_m.max(0) + 0.02
     return centers_m[empty & ((centers_m > low) & (centers_m < high)).all(-1)].astype(np.float64)
 
@@ -110,7 +110,7 @@ def _residuals(evidence: _Evidence, start: Float64[np.ndarray, " 12"], kind: str
     def residuals(rows: Float64[np.ndarray, "B 12"]) -> Float64[np.ndarray, "B R"]:
         surface = _soft(radial_distance_m(rows, evidence.points_m) / SIGMA_M) / np.sqrt(len(evidence.points_m))
         inside = np.maximum(0, -radial_distance_m(rows, evidence.empty_m)) / (2 * SIGMA_M)
-        gap = (lowest_m(rows, evidence.up) - evidence.base_m) / CONTACT_M
+        gap = (lowest_m(rows, evidence.up) - evidence.floor_m) / CONTACT_M
         terms = [
             surface,
             EMPTY_WEIGHT * _soft(inside) / np.sqrt(max(1, len(evidence.empty_m))),
