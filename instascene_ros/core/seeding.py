@@ -31,8 +31,6 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     frame, smooth_m, normals_camera = keyframe.frame, keyframe.smooth_m, keyframe.normals_camera
     config, device = keyframe.config, keyframe.device
     allowed = new & ~keyframe.edges & (normals_camera != 0).any(-1)
-    if frame.masks is not None:
-        allowed &= ~frame.masks.boundary(1)
     fine = _small_masks(frame, config)
     chosen = _one_per_cell(allowed & fine, config.fine_stride_px) | _one_per_cell(
         allowed & ~fine, config.seed_stride_px
@@ -42,7 +40,8 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     rays = frame.camera.rays()[v, u]
     points_camera = rays * smooth_m[v, u, None]
     axes_camera, cosine = _surfel_axes(normals_camera[v, u], rays)
-    spacing_m = stride_px * smooth_m[v, u] / frame.camera.fx * FULL_COVERAGE
+    reach_px = np.minimum(stride_px, _border_distance_px(frame)[v, u]) * FULL_COVERAGE
+    spacing_m = reach_px * smooth_m[v, u] / frame.camera.fx
     scales_m = np.stack([spacing_m / cosine, spacing_m], axis=-1)
     rotations = frame.T_world_camera[:3, :3] @ axes_camera
     surfels = GaussianMap.from_surfels(
@@ -55,6 +54,14 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     surfels.birth_ns[:] = frame.stamp_ns
     surfels.confidence[:] = 1.0  # its own first observation
     return surfels
+
+
+def _border_distance_px(frame: Frame) -> Float32[np.ndarray, "H W"]:
+    """How far the next mask border is, up to a few pixels: surfels end where objects end."""
+    distance_px = np.full(frame.depth_m.shape, np.inf, np.float32)
+    for radius_px in (2, 1) if frame.masks is not None else ():
+        distance_px[frame.masks.boundary(radius_px)] = radius_px - 0.5
+    return distance_px
 
 
 def _small_masks(frame: Frame, config: MappingConfig) -> Bool[np.ndarray, "H W"]:
