@@ -19,9 +19,9 @@ from instascene_ros.tools.pictures import object_pictures, scene_pictures
 from instascene_ros.tools.report import RunFiles, telling_frame
 
 TILE = (320, 240)  # width, height of a picture, px
-GAP, MARGIN, HEAD, FOOT = 44, 28, 58, 44  # between tiles, around, above and below them, px
+GAP, MARGIN, HEAD, FOOT = 44, 28, 76, 62  # between tiles, around, above and below them, px
 INK, SOFT, PAGE, TILE_GROUND = (28, 29, 32), (108, 111, 118), (255, 255, 255), (236, 236, 231)
-STAGES = (("every keyframe", 0, 3), ("on request, for one object", 4, 5))  # title, first and last tile
+STAGES = (("every keyframe", 0, 3), ("on request, one object (magenta: invented)", 4, 5))  # title, first and last tile
 
 
 def figure(run: RunFiles, scene: SceneFolder, object_id: int) -> Image.Image:
@@ -34,12 +34,12 @@ def figure(run: RunFiles, scene: SceneFolder, object_id: int) -> Image.Image:
     up = np.array(row["T_world_object"], np.float64)[:3, 2]
     before, after = object_pictures(run.saved, object_id, mesh, up, rasterizer)
     tiles = [
-        ("colour and depth, posed", diagonal(frame.rgb, painted_depth(frame.depth_m))),
-        ("2D entity masks", painted_labels(frame.masks.labels if frame.masks else np.zeros(frame.rgb.shape[:2]))),
-        ("surfel map: colour, normals", diagonal(pictures.render, pictures.normals)),
-        ("instances with stable ids", pictures.instances),
-        ("what was seen, from behind", middle_tile(before)),
-        ("whole object; magenta: invented", middle_tile(after)),
+        ("posed colour, depth", diagonal(frame.rgb, painted_depth(frame.depth_m))),
+        ("entity masks", painted_labels(frame.masks.labels if frame.masks else np.zeros(frame.rgb.shape[:2]))),
+        ("surfel map", diagonal(pictures.render, pictures.normals)),
+        ("instances, stable ids", pictures.instances),
+        ("seen (from behind)", middle_tile(before)),
+        ("completed", middle_tile(after)),
     ]
     return laid_out(tiles)
 
@@ -48,7 +48,7 @@ def laid_out(tiles: Sequence[tuple[str, UInt8[np.ndarray, "H W 3"]]]) -> Image.I
     """The tiles in one row with arrows between them, captions below and the stages above."""
     width = 2 * MARGIN + len(tiles) * TILE[0] + (len(tiles) - 1) * GAP
     page = Image.new("RGB", (width, HEAD + TILE[1] + FOOT + MARGIN // 2), PAGE)
-    draw, font, small = ImageDraw.Draw(page), ImageFont.load_default(21), ImageFont.load_default(19)
+    draw, font, small = ImageDraw.Draw(page), ImageFont.load_default(32), ImageFont.load_default(30)
     for k, (caption, picture) in enumerate(tiles):
         x, y = MARGIN + k * (TILE[0] + GAP), HEAD
         page.paste(Image.fromarray(picture).resize(TILE, Image.Resampling.LANCZOS), (x, y))

@@ -19,7 +19,7 @@ from instascene_ros.core.rendering.render import render
 from instascene_ros.tools.mesh_picture import PaintedMesh, picture_of_mesh
 from instascene_ros.tools.views import MIN_TRACE_WEIGHT, ids_of, image_of
 
-MAX_WIDTH_PX, TILE_PX = 640, 260
+WIDTH_PX, TILE_PX = 640, 260
 TINT = 0.6  # share of the id's colour over the render
 LABEL_MIN_PX = 40  # an id that covers fewer pixels gets no number
 
@@ -36,7 +36,7 @@ class ScenePictures:
 
 def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> ScenePictures:
     """The map from where `frame` was taken."""
-    frame = frame.resized(min(MAX_WIDTH_PX, frame.camera.width))
+    frame = frame.resized(WIDTH_PX)
     rendering = render(rasterizer, saved.gaussians, frame.camera, frame.T_world_camera, MIN_TRACE_WEIGHT)
     rgb = image_of(rendering.rgb)
     facing = rendering.normal * rendering.normal.new_tensor([1.0, -1.0, -1.0])  # x right, y up, z to us
@@ -57,7 +57,7 @@ def overlaid(rgb: UInt8[np.ndarray, "H W 3"], ids: Int32[np.ndarray, "H W"]) -> 
     edge = ndimage.maximum_filter(ids, 3) != ndimage.minimum_filter(ids, 3)
     picture[edge] = 0.35 * picture[edge] + 0.65 * 255
     image = Image.fromarray(picture.astype(np.uint8))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(max(12, ids.shape[1] // 24))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(max(12, ids.shape[1] // 30))
     outline = {"stroke_width": max(2, ids.shape[1] // 200), "stroke_fill": (0, 0, 0)}
     for instance_id in shown:
         where = ids == instance_id
