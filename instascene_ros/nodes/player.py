@@ -14,6 +14,7 @@ from std_srvs.srv import SetBool
 
 from instascene_ros.adapters.camera_infos import info_of
 from instascene_ros.adapters.images import encode, encode_depth, encode_labels
+from instascene_ros.adapters.logs import ThrottledLog
 from instascene_ros.adapters.node_config import InvalidParameterError, PlayerNodeConfig
 from instascene_ros.adapters.parameters import declare
 from instascene_ros.adapters.playback import Playback, PlayedFrame, played_frames
@@ -39,6 +40,7 @@ class PlayerNode(Node):
         self._playback.pause(config.paused, time.time_ns())
         self._start_ns, self._ended_ns = recording.frame(config.first).stamp_ns, 0
         self.crash: BaseException | None = None
+        self._say = ThrottledLog(self.get_logger().info)
         self._create_publishers()
         self.create_service(SetBool, "player/pause", self._pause)
         self.create_timer(TICK_S, self._tick)
@@ -76,8 +78,11 @@ class PlayerNode(Node):
     def _awaits_subscribers(self) -> bool:
         if self._playback.played or not self._config.wait_for_subscribers:
             return False
-        needed = (self._pose, self._info, self._color, self._depth)
-        return not all(publisher.get_subscription_count() for publisher in needed)
+        needed = (self._pose, self._info, self._color, self._depth)  # masks are optional
+        missing = [publisher.topic_name for publisher in needed if not publisher.get_subscription_count()]
+        if missing:
+            self._say("waiting", f"waiting for somebody to listen to {', '.join(missing)}")
+        return bool(missing)
 
     def _end(self, now_ns: int) -> None:
         """Nothing is left: give the last messages time to arrive, then end the process."""

@@ -90,11 +90,16 @@ def test_every_message_of_every_frame_arrives_with_one_stamp(ros: Client, scene:
 
 def test_loop_goes_on_with_growing_stamps_in_simulated_time(ros: Client, scene: Path) -> None:
     images = ros.collect(Image, "looped/color/image", QOS)
+    others = {"pose": PoseStamped, "color/camera_info": CameraInfo, "depth/image": Image}
     parameters = {
         "scene": str(scene), "camera": "looped", "loop": True, "rate": 4.0, "stamps": "sim",
         "depth_encoding": "32FC1", "wait_for_subscribers": True,
     }  # fmt: skip
     with node_process(MODULE, parameters) as player:
+        player.wait_for_output("waiting for somebody to listen to /instascene/looped/pose")
+        assert images == []
+        for name, kind in others.items():
+            ros.collect(kind, f"looped/{name}", QOS)
         wait_until(lambda: len(images) >= 7, 90, lambda: f"more than two laps: {player.output}")
         assert player.stop() == 0
     stamps_ms = [ns_of_stamp(m.header.stamp) // 1_000_000 for m in images]
