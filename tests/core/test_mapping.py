@@ -41,7 +41,9 @@ def test_seeds_lie_on_the_surface_face_the_camera_and_cover_the_image() -> None:
     assert torch.allclose(gaussians.normals[:, 2].abs(), torch.tensor(1.0), atol=1e-4)
     assert rendering.alpha[inside].min() > 0.7
     assert torch.allclose(rendering.depth_m[inside], torch.tensor(1.0), atol=1e-3)
-    assert torch.allclose(rendering.rgb[inside] / rendering.alpha[inside][..., None], torch.tensor(128 / 255), atol=1e-3)
+    assert torch.allclose(
+        rendering.rgb[inside] / rendering.alpha[inside][..., None], torch.tensor(128 / 255), atol=1e-3
+    )
 
 
 def test_a_second_look_from_the_same_place_adds_nothing() -> None:

@@ -10,7 +10,9 @@ from instascene_ros.core.votes import Ballot, cast, move_votes, votes_for, winni
 
 def surfels(n: int) -> GaussianMap:
     quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1)
-    return GaussianMap.from_surfels(torch.zeros(n, 3), quats, torch.full((n, 2), 0.01), torch.full((n,), 0.9), torch.zeros(n, 3))
+    return GaussianMap.from_surfels(
+        torch.zeros(n, 3), quats, torch.full((n, 2), 0.01), torch.full((n,), 0.9), torch.zeros(n, 3)
+    )
 
 
 def vote(gaussians: GaussianMap, *pairs: tuple[int, int, float]) -> None:

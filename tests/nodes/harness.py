@@ -1,4 +1,4 @@
-"""Start nodes as processes and talk to them over real DDS, in a domain of this test run's own.
+"""Start nodes as processes and talk to them over real DDS, in the domain that tests/conftest.py chose for this run.
 
 Use: `pytest.importorskip`-like `require_ros()` first, then `with node_process(...) as node, client() as ros: ...`.
 """
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "/instascene"
 
-# Chosen before rclpy is first imported, so that every process of this run, and no robot next door, shares it.
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(10 + os.getpid() % 90)
-
 
 def require_ros() -> None:
     """Skip the calling module where rclpy or the package's generated messages are missing."""
@@ -32,7 +28,7 @@ def require_ros() -> None:
             import_module(module)
         except ImportError as error:
             pytest.skip(
-                f"{error}: needs the ROS wheels and the overlay (make test; . .venv/bin/activate && . install/setup.bash)",
+                f"{error}: needs the ROS wheels and the overlay (make setup; . install/setup.bash)",
                 allow_module_level=True,
             )
 
@@ -62,7 +58,9 @@ class NodeProcess:
     def wait_for_output(self, text: str, timeout_s: float = 90.0) -> None:
         """Fail unless the node prints `text` (it may have done so before)."""
         ended = self.process.poll
-        wait_until(lambda: text in self.output or ended() is not None, timeout_s, lambda: f"{text!r} in:\n{self.output}")
+        wait_until(
+            lambda: text in self.output or ended() is not None, timeout_s, lambda: f"{text!r} in:\n{self.output}"
+        )
         if text not in self.output:
             pytest.fail(f"the node ended with {ended()} before it printed {text!r}:\n{self.output}")
 
@@ -81,7 +79,9 @@ class NodeProcess:
 
 
 @contextmanager
-def node_process(module: str, parameters: dict[str, Any] | None = None, namespace: str = NAMESPACE) -> Iterator[NodeProcess]:
+def node_process(
+    module: str, parameters: dict[str, Any] | None = None, namespace: str = NAMESPACE
+) -> Iterator[NodeProcess]:
     """`python -m module` with ROS parameters, e.g. `node_process("instascene_ros.nodes.scene", {"device": "cpu"})`."""
     argv = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in (parameters or {}).items():
@@ -124,10 +124,8 @@ class Client:
         self.executor.add_node(self.node)
 
         def spin() -> None:
-            try:
+            with suppress(ExternalShutdownException):
                 self.executor.spin()
-            except ExternalShutdownException:
-                pass
 
         self._thread = threading.Thread(target=spin, daemon=True)
         self._thread.start()
