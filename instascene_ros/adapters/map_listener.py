@@ -87,6 +87,7 @@ class MapListener:
         with self._heard:
             self.pose_stamps_ns.append(ns_of_stamp(message.header.stamp))
             self._idle_reports = 0
+            self._heard.notify_all()
 
     def _on_cloud(self, topic: str, message: PointCloud2) -> None:
         with self._heard:

@@ -33,7 +33,6 @@ from instascene_ros.msg import Instance
 
 NAMESPACE, CAMERA = "/instascene", "camera"
 START_S, PLAY_S, SETTLE_S, COMPLETE_S = 300.0, 600.0, 60.0, 120.0  # patience
-MAX_BACKLOG = 2  # frames; the scene node would drop more
 
 
 class Demo:
@@ -84,7 +83,7 @@ class Demo:
 
     def _played(self) -> bool:
         """Whether the recording has ended. Until then the player waits for the mapper, however slow this machine is."""
-        behind = self._heard.backlog() >= MAX_BACKLOG
+        behind = self._heard.backlog() > 0
         if behind != self._paused and self._pause.service_is_ready():
             self._paused = behind
             self._pause.call_async(SetBool.Request(data=behind))
@@ -175,7 +174,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--masks", default="masks", help="folder of recorded masks in the scene; '' = segment every frame"
     )
-    parser.add_argument("--rate", type=float, default=0.3, help="speed at most, times the recorded one")
+    parser.add_argument("--rate", type=float, default=0.5, help="speed at most, times the recorded one")
     return parser.parse_args(arguments)
 
 
