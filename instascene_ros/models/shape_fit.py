@@ -17,7 +17,7 @@ KINDS = {"ball": (1.0, 1.0, 3), "drum": (0.2, 1.0, 2), "block": (0.2, 0.2, 0), "
 SIGMA_M = 0.0015
 NUM_POINTS, NUM_EMPTY = 300, 300
 INLIER_M = 0.004
-MIN_INLIERS, MAX_VIOLATION = 0.7, 0.3  # what the cameras saw is carved from the shape in any case
+MIN_INLIERS, MAX_VIOLATION = 0.7, 0.15  # what the cameras saw is carved from the shape in any case
 EMPTY_WEIGHT, ROUND_WEIGHT, EXPONENT_WEIGHT, TAPER_WEIGHT, SIZE_WEIGHT, TURN_WEIGHT = 3.0, 1.5, 1.5, 2.0, 0.03, 0.1
 CONTACT_M = 0.002
 

@@ -40,7 +40,7 @@ class Superquadric:
     def volume_m3(self) -> float:
         """Exact but for the taper."""
         e1, e2 = self.exponents
-        untapered = 2 * float(np.prod(self.half_sizes_m)) * e1 * e2 * beta(e1 / 2 + 1, e1) * beta(e2 / 2, e2 / 2 + 1)
+        untapered = 2 * float(np.prod(self.half_sizes_m)) * e1 * e2 * beta(e1 / 2 + 1, e1) * beta(e2 / 2, e2 / 2)
         return float(untapered) * (1 + self.taper**2 / 3)
 
 
