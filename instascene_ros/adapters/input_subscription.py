@@ -7,8 +7,10 @@ from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEve
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
 
 from instascene_ros.adapters.inputs import InputMonitor
+from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.adapters.qos import input_qos
 from instascene_ros.adapters.stamps import ns_of_stamp
 
@@ -21,12 +23,14 @@ class InputSubscription:
     """
 
     def __init__(
-        self, node: Node, kind: type, name: str, store: Callable[[Any], None], profile: str, depth: int, required: bool
+        self, node: Node, config: SceneNodeConfig, kind: type, name: str, store: Callable[[Any], None], required: bool
     ) -> None:
         self.monitor = InputMonitor(node.resolve_topic_name(name), required)
         self._node, self._kind, self._name, self._store = node, kind, name, store
-        self._profile, self._depth, self._misfit = profile, depth, False
-        self._subscription = self._subscribe("DEFAULT" if profile == "AUTO" else profile)
+        self._profile, self._misfit = config.input_qos, False
+        # Poses come far more often than images.
+        self._depth = config.sync.queue_size * (1 if kind in (Image, CameraInfo) else 10)
+        self._subscription = self._subscribe("DEFAULT" if self._profile == "AUTO" else self._profile)
 
     def adapt(self) -> None:
         """Turn to best effort where that is called for; not from the event, which belongs to the subscription."""

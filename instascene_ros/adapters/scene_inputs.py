@@ -62,10 +62,7 @@ class SceneInputs:
             self._subscribe(kind, f"{intake.camera}/{stream}", required, lambda m, s=stream: intake.add(s, m))
 
     def _subscribe(self, kind: type, name: str, required: bool, store: Callable[[Any], None]) -> None:
-        # Odometry comes far more often than images.
-        depth = self._config.sync.queue_size * (1 if kind in (Image, CameraInfo) else 10)
-        profile = self._config.input_qos
-        self._subscriptions[name] = InputSubscription(self._node, kind, name, store, profile, depth, required)
+        self._subscriptions[name] = InputSubscription(self._node, self._config, kind, name, store, required)
 
     def _optional_streams(self, camera: str) -> Sequence[str]:
         """Streams that a frame waits for now: masks where they are asked for or published, ignore where published."""
