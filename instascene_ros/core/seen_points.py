@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from scipy import ndimage
 
 from instascene_ros.core.geometry import normals_of_depth, points_of_depth, transform
 from instascene_ros.core.objects import MASK_OBJECT, ObjectView
@@ -28,13 +27,12 @@ class SeenPoints:
 def seen_points(views: Sequence[ObjectView], spacing_m: float) -> SeenPoints:
     """Points on the object's mask in any view, averaged in cells of `spacing_m`.
 
-    Pixels without a normal and pixels at the edge of the mask are left out: their depth may be another surface's.
+    Pixels without a normal, as at steps in depth, are left out.
     """
     points, normals, colors = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros((0, 3))]
     for view in views:
         of_pixel = normals_of_depth(view.depth_m, view.camera, radius_px=1, max_jump=JUMP)
-        inner = ndimage.binary_erosion(view.mask == MASK_OBJECT, border_value=1)
-        known = inner & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
+        known = (view.mask == MASK_OBJECT) & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
         camera_m = points_of_depth(view.depth_m, view.camera)[known].astype(np.float64)
         points.append(transform(view.T_world_camera, camera_m))
         normals.append(of_pixel[known] @ view.T_world_camera[:3, :3].T)
