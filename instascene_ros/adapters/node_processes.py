@@ -1,16 +1,28 @@
 """The nodes of this package as child processes, for programs that bring their own robot along (the demo)."""
 
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from instascene_ros.core.errors import InstasceneError
 
 STOP_S, TAIL_LINES = 10.0, 15
+LAST_SAFE_DOMAIN = 101  # above it the ports of a domain collide with Linux's ephemeral ones
+
+
+def free_domain() -> int:
+    """A ROS domain that nobody on this machine uses now, as far as the discovery port tells (DDSI-RTPS 9.6.1)."""
+    for domain in random.SystemRandom().sample(range(1, LAST_SAFE_DOMAIN + 1), LAST_SAFE_DOMAIN):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("", 7400 + 250 * domain))
+            return domain
+    raise NodeFailedError(f"all ROS domains from 1 to {LAST_SAFE_DOMAIN} are in use on this machine")
 
 
 class NodeFailedError(InstasceneError):

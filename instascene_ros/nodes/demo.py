@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool
 from instascene_ros.adapters.completion_caller import CompletionCaller
 from instascene_ros.adapters.demo_files import versions_with_middleware, write_map, write_timeline
 from instascene_ros.adapters.map_listener import MapListener
-from instascene_ros.adapters.node_processes import NodeProcesses
+from instascene_ros.adapters.node_processes import NodeProcesses, free_domain
 from instascene_ros.core.errors import InstasceneError
 from instascene_ros.core.recording_formats import open_recording
 from instascene_ros.core.run_files import COMPLETED, RUN, TIMELINE, CompletedFolder, write_json
@@ -45,7 +45,7 @@ class Demo:
         self._pause = node.create_client(SetBool, "player/pause")
         self._completed = CompletedFolder(options.out / COMPLETED)
         self._seconds: dict[str, float] = {}
-        self._paused = False
+        self._paused = True
 
     def run(self) -> bool:
         """All of it; whether an object was completed.
@@ -73,7 +73,8 @@ class Demo:
         began_s, options = monotonic(), self._options
         scene = {"scene": options.scene.resolve(), "masks": options.masks, "rate": options.rate}
         say(f"Playing {options.scene.name} as a camera, at {options.rate:g} x ...")
-        self._processes.start("player", {**scene, "wait_for_subscribers": True})
+        self._processes.start("player", {**scene, "wait_for_subscribers": True, "paused": True})
+        self._wait(self._pause.service_is_ready, START_S, "the player to start")
         self._wait(self._played, PLAY_S, "the end of the recording")
         self._wait(self._heard.is_settled, SETTLE_S, "the last frame to be mapped")
         self._seconds["mapping"] = monotonic() - began_s
@@ -84,7 +85,7 @@ class Demo:
     def _played(self) -> bool:
         """Whether the recording has ended. Until then the player waits for the mapper, however slow this machine is."""
         behind = self._heard.backlog() > 0
-        if behind != self._paused and self._pause.service_is_ready():
+        if behind != self._paused:
             self._paused = behind
             self._pause.call_async(SetBool.Request(data=behind))
         return self._processes.ended("player")
@@ -174,7 +175,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--masks", default="masks", help="folder of recorded masks in the scene; '' = segment every frame"
     )
-    parser.add_argument("--rate", type=float, default=0.5, help="speed at most, times the recorded one")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed at most, times the recorded one")
     return parser.parse_args(arguments)
 
 
@@ -183,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     # Nobody else's robot: this machine only, and a domain of this run's own unless one was chosen.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
