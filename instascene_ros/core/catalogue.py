@@ -65,7 +65,7 @@ class Catalogue:
         """Measure the touched instances anew; returns the ids with a new revision and the ids that are gone."""
         before, changed = set(self._entries), set()
         order = np.argsort(labels, kind="stable")
-        for instance in touched:
+        for instance in set(touched) | self._shrunk(labels):
             rows = order[slice(*np.searchsorted(labels, [instance, instance + 1], sorter=order))]
             shape = self._shape_of(instance, means_m[rows])
             if shape is None or instance not in tracker.records:
@@ -73,6 +73,11 @@ class Catalogue:
             elif self._revise(instance, shape):
                 changed.add(instance)
         return changed, before - set(self._entries)
+
+    def _shrunk(self, labels: Int64[np.ndarray, " N"]) -> set[int]:
+        """Entries that lost their Gaussians to pruning or to other instances, also out of view."""
+        counts = np.bincount(labels, minlength=max(self._entries, default=0) + 1)
+        return {i for i in self._entries if counts[i] < self.config.min_gaussians}
 
     def _shape_of(self, instance: int, points_m: Float32[np.ndarray, "P 3"]) -> Shape | None:
         """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""

@@ -14,6 +14,7 @@ from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering
 
 FULL_COVERAGE = 0.8  # standard deviation of a surfel per surfel spacing: what is behind must not shine through
+MAX_RIM_SHARE = 0.5  # masks of which more is border are thin
 MIN_COSINE = 0.2  # flatter views stretch a surfel too far
 
 
@@ -30,7 +31,7 @@ def seed_surfels(keyframe: Keyframe, new: Bool[np.ndarray, "H W"]) -> GaussianMa
     """One surfel per grid cell of `new` pixels, on the observed surface, never across a depth or mask edge."""
     frame, smooth_m, normals_camera = keyframe.frame, keyframe.smooth_m, keyframe.normals_camera
     config, device = keyframe.config, keyframe.device
-    allowed = new & ~keyframe.edges & (normals_camera != 0).any(-1)
+    allowed = new & ~keyframe.edges & (normals_camera != 0).any(-1) & ~_broad_rims(frame)
     fine = _small_masks(frame, config)
     chosen = _one_per_cell(allowed & fine, config.fine_stride_px) | _one_per_cell(
         allowed & ~fine, config.seed_stride_px
@@ -62,6 +63,16 @@ def _border_distance_px(frame: Frame) -> Float32[np.ndarray, "H W"]:
     for radius_px in (2, 1) if frame.masks is not None else ():
         distance_px[frame.masks.boundary(radius_px)] = radius_px - 0.5
     return distance_px
+
+
+def _broad_rims(frame: Frame) -> Bool[np.ndarray, "H W"]:
+    """Border pixels of masks that have an inside: other views show what is there better. Thin things are all border."""
+    if frame.masks is None:
+        return np.zeros(frame.depth_m.shape, bool)
+    labels, rim = frame.masks.labels, frame.masks.boundary(1)
+    area_px = np.bincount(labels.ravel(), minlength=len(frame.masks) + 1)
+    rim_px = np.bincount(labels[rim], minlength=len(frame.masks) + 1)
+    return rim & (rim_px < MAX_RIM_SHARE * area_px)[labels]
 
 
 def _small_masks(frame: Frame, config: MappingConfig) -> Bool[np.ndarray, "H W"]:

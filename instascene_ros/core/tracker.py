@@ -145,13 +145,21 @@ class Tracker:
         instances = {instance_of[s] for s in seen if s in instance_of}
         active = seen.union(*(self.identities.segments_of[i] for i in instances))
         sizes = torch.bincount(winners, minlength=self._next_segment).tolist()
-        groups = self.consensus.group(active, instance_of)
+        groups = self.consensus.group(self._forget_empty(active, sizes), instance_of)
         changed = self.identities.regroup(groups, lambda segment: sizes[segment])
         for instance in changed & self.records.keys() & self.identities.merged_into.keys():
             absorbed = self.records.pop(instance)
             keeper = self.records.setdefault(self.identities.merged_into[instance], absorbed)
             keeper.first_seen_ns = min(keeper.first_seen_ns, absorbed.first_seen_ns)
         return changed
+
+    def _forget_empty(self, segments: set[int], sizes: list[int]) -> set[int]:
+        """Drop the segments that no Gaussian belongs to any more; returns the others."""
+        for segment in segments:
+            if sizes[segment] == 0:
+                self.consensus.forget(segment)
+                self.identities.forget(segment)
+        return {s for s in segments if sizes[s] > 0}
 
     def _remember(self, traced: MaskTrace, stamp_ns: int, labels: Int64[Tensor, " N"]) -> set[int]:
         """Update view counts and how whole each instance in view looks; returns the ids in view."""
