@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from folders import pose_line, write_scene
 from PIL import Image
-from scenes import SyntheticScene, tabletop, three_objects
+from scenes import SyntheticScene, place, tabletop
 from typer.testing import CliRunner, Result
 
 from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.tools.cli import app
+from instascene_ros.tools.scene_generator import shapes
 
 
 def instascene(*words: object) -> Result:
@@ -37,8 +38,16 @@ class FinishedRun:
 
 @pytest.fixture(scope="session")
 def small_scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[SyntheticScene, Path]:
-    """Three objects on a table as a folder with masks, and two test views that are larger than the frames."""
-    scene = tabletop(three_objects(), num_frames=10, width=160)
+    """Three objects on a table as a folder with masks, and two test views that are larger than the frames.
+
+    No object has parts that are only a few pixels wide: at 160 px these have no mask that votes.
+    """
+    objects = [
+        place(shapes.box((0.10, 0.06, 0.12)), -0.10, 0.0, 20),
+        place(shapes.can(0.033, 0.11), 0.03, 0.09),
+        place(shapes.box((0.07, 0.09, 0.08)), 0.08, -0.07, -60),
+    ]
+    scene = tabletop(objects, num_frames=10, width=160)
     folder = write_scene(tmp_path_factory.mktemp("scene"), scene.frames, ["masks", "masks_clean"], name="three objects")
     (folder / "test" / "color").mkdir(parents=True)
     lines = [pose_line(float(k), scene.frames[k * 4].T_world_camera) for k in range(2)]
