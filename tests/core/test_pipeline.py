@@ -151,7 +151,7 @@ def test_revisions_rise_only_when_an_instance_changed(scene) -> None:
 def test_every_published_instance_has_points_also_after_its_gaussians_were_pruned(scene) -> None:
     mapper = mapped(scene.frames[:6])
     instance = int(mapper.instances.ids[0])
-    mapper.gaussians.confidence[mapper.labels() == instance] = -1.0  # as if views had looked through it
+    mapper.gaussians.confidence[mapper.labels() == instance] = -9.0  # as if views had looked through it
     elsewhere = scene.frames[6]
     update = mapper.process(replace(elsewhere, masks=Masks.empty(elsewhere.camera.height, elsewhere.camera.width)))
     assert instance in update.removed_ids
