@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from threading import Event
+from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.node import Node
@@ -16,9 +17,14 @@ POLL_S = 0.2
 
 
 class CompletionCaller:
-    """Sends goals and waits, on a thread that is not the executor's."""
+    """Sends goals and waits, on a thread that is not the executor's.
+
+    The requests themselves leave on the executor's thread: rclpy's action client takes an answer that is faster than
+    its own bookkeeping on another thread for nobody's, and the goal would wait for ever.
+    """
 
     def __init__(self, node: Node) -> None:
+        self._node = node
         self._client = ActionClient(node, CompleteObject, "complete_object")
 
     @property
@@ -35,14 +41,22 @@ class CompletionCaller:
             InstasceneError: what the node answers.
         """
         goal = CompleteObject.Goal(instance_id=instance_id)
-        sent = self._client.send_goal_async(goal, lambda m: tell(m.feedback.progress, m.feedback.message))
-        _wait(sent, timeout_s, check)
-        ended = sent.result().get_result_async()
-        _wait(ended, timeout_s, check)
-        result = ended.result().result
+
+        def heard(message: Any) -> None:
+            tell(message.feedback.progress, message.feedback.message)
+
+        handle = self._answer(lambda: self._client.send_goal_async(goal, heard), timeout_s, check)
+        result = self._answer(handle.get_result_async, timeout_s, check).result
         if result.error_code != Codes.NONE:
             raise error_of(result.error_code, result.error_msg)
         return completed_of(result.object)
+
+    def _answer(self, ask: Callable[[], Future], timeout_s: float, check: Callable[[], None]) -> Any:
+        """Ask on the executor's thread and wait here."""
+        asked = self._node.executor.create_task(ask)
+        _wait(asked, timeout_s, check)
+        _wait(asked.result(), timeout_s, check)
+        return asked.result().result()
 
 
 def _wait(future: Future, timeout_s: float, check: Callable[[], None]) -> None:

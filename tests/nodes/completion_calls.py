@@ -1,11 +1,13 @@
 """Talk to the completion node as a client would, in tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from harness import NAMESPACE, Client, NodeProcess, client, node_process, wait_until
 from rclpy.action import ActionClient
+from rclpy.executors import Executor
+from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from instascene_ros.action import CompleteObject as CompleteObjectAction
@@ -17,16 +19,21 @@ LONG_S = 60.0
 class Goal:
     """One action goal: its feedback so far, cancel, and its end."""
 
-    def __init__(self, actions: ActionClient, **fields: Any) -> None:
+    def __init__(self, actions: ActionClient, executor: Executor, **fields: Any) -> None:
         self.feedback: list[CompleteObjectAction.Feedback] = []
-        sent = actions.send_goal_async(
-            CompleteObjectAction.Goal(**fields),
-            feedback_callback=lambda message: self.feedback.append(message.feedback),
-        )
+        self._executor = executor
+        goal = CompleteObjectAction.Goal(**fields)
+        sent = self._ask(lambda: actions.send_goal_async(goal, lambda m: self.feedback.append(m.feedback)))
         wait_until(sent.done, LONG_S, lambda: "the goal is answered")
         self.handle = sent.result()
         assert self.handle.accepted
-        self._ended = self.handle.get_result_async()
+        self._ended = self._ask(self.handle.get_result_async)
+
+    def _ask(self, question: Callable[[], Future]) -> Future:
+        """On the executor's thread: rclpy's action client loses answers that come while another thread still asks."""
+        task = self._executor.create_task(question)
+        wait_until(task.done, LONG_S, lambda: "the executor runs")
+        return task.result()
 
     @property
     def stages(self) -> list[int]:
@@ -43,7 +50,7 @@ class Goal:
 
     def cancel(self) -> Any:
         """The cancel response."""
-        asked = self.handle.cancel_goal_async()
+        asked = self._ask(self.handle.cancel_goal_async)
         wait_until(asked.done, LONG_S, lambda: "the cancel is answered")
         return asked.result()
 
@@ -71,7 +78,7 @@ class Completions:
 
     def send(self, **fields: Any) -> Goal:
         wait_until(self._actions.server_is_ready, LONG_S, lambda: "the action is served")
-        return Goal(self._actions, **fields)
+        return Goal(self._actions, self.ros.executor, **fields)
 
     @contextmanager
     def shut_gate(self) -> Iterator[None]:
