@@ -24,15 +24,15 @@ class SeenPoints:
         return len(self.points_m)
 
 
-def seen_points(views: Sequence[ObjectView], spacing_m: float) -> SeenPoints:
-    """Points on the object's mask in any view, averaged in cells of `spacing_m`.
+def seen_points(views: Sequence[ObjectView], spacing_m: float, label: int = MASK_OBJECT) -> SeenPoints:
+    """Points whose mask is `label`, in any view, averaged in cells of `spacing_m`.
 
     Pixels without a normal, as at steps in depth, are left out.
     """
     points, normals, colors = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros((0, 3))]
     for view in views:
         of_pixel = normals_of_depth(view.depth_m, view.camera, radius_px=1, max_jump=JUMP)
-        known = (view.mask == MASK_OBJECT) & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
+        known = (view.mask == label) & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
         camera_m = points_of_depth(view.depth_m, view.camera)[known].astype(np.float64)
         points.append(transform(view.T_world_camera, camera_m))
         normals.append(of_pixel[known] @ view.T_world_camera[:3, :3].T)

@@ -1,42 +1,77 @@
 """What an object stands on."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Float64
 
-from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.seen_points import SeenPoints
 
+SPACING_M = 0.004  # of the points of the surroundings
 BIN_M = 0.004
-MIN_SURFELS = 20
+NEAR_SIZES = 0.75  # a support shows within this many object sizes around the object
+MIN_NEAR_M = 0.05
+MIN_POINTS = 20
+MIN_SHARE = 0.25  # of the points of the best seen level: a support is no lesser than this
+LEVEL = 0.9  # cosine between normal and up
 
 
-def support_height_m(observation: ObjectObservation) -> float | None:
-    """Height (along up, world) of the level surface under the object, None where none was seen."""
-    heights = observation.context.means_m.detach().cpu().numpy() @ observation.up
-    level = np.abs(observation.context.normals.detach().cpu().numpy() @ observation.up) > 0.9
-    own = observation.surfels.means_m.detach().cpu().numpy() @ observation.up
-    below = heights[level & (heights < np.percentile(own, 20) + 0.01)] if len(own) else heights[:0]
-    if len(below) < MIN_SURFELS:
+def support_height_m(
+    points_m: Float32[np.ndarray, "P 3"], surroundings: SeenPoints, up: Float64[np.ndarray, " 3"]
+) -> float | None:
+    """Height (along `up`, world) of the level surface under the object's points, None where none was seen.
+
+    The lowest level that is seen about as well as any: the tops of lower neighbours are level, too.
+    """
+    low, high = np.percentile(points_m, (1, 99), axis=0)
+    reach_m = max(MIN_NEAR_M, NEAR_SIZES * float((high - low).max()))
+    heights = surroundings.points_m @ up
+    own = points_m @ up
+    candidate = np.abs(surroundings.normals @ up) > LEVEL
+    candidate &= heights < np.percentile(own, 20) + 0.01
+    candidate &= heights > own.min() - 2 * reach_m
+    candidate &= _beside(surroundings.points_m, low, high, reach_m, up)
+    below = heights[candidate]
+    if len(below) < MIN_POINTS:
         return None
     bins, counts = np.unique(np.round(below / BIN_M), return_counts=True)
-    return float(np.median(below[np.abs(below - bins[counts.argmax()] * BIN_M) < 1.5 * BIN_M]))
+    lowest = bins[counts >= max(MIN_POINTS / 2, MIN_SHARE * counts.max())]
+    best = bins[counts.argmax()] if len(lowest) == 0 else lowest[0]
+    return float(np.median(below[np.abs(below - best * BIN_M) < 1.5 * BIN_M]))
 
 
-def rests_on(observation: ObjectObservation, points_m: Float32[np.ndarray, "P 3"], height_m: float) -> bool:
+def rests_on(
+    points_m: Float32[np.ndarray, "P 3"],
+    surroundings: SeenPoints,
+    height_m: float,
+    up: Float64[np.ndarray, " 3"],
+    spacing_m: float,
+) -> bool:
     """Whether the object may reach down to `height_m`: nothing else was seen between it and there.
 
     The underside of a round object is hidden up to its flanks, so a gap to the lowest point that was seen says little.
+    `spacing_m` is that of the object's points.
     """
-    heights = points_m @ observation.up
+    heights = points_m @ up
     lowest, highest = np.percentile(heights, (1, 99))
     if lowest - height_m < 0.01:
         return True
     if lowest - height_m > max(0.02, 0.9 * (highest - lowest)):
         return False
-    others = observation.context.means_m.detach().cpu().numpy()
-    other_heights = others @ observation.up
+    other_heights = surroundings.points_m @ up
     between = (other_heights > height_m + 0.01) & (other_heights < lowest)
-    flat = points_m - np.outer(heights, observation.up)
-    low, high = np.percentile(flat, 15, axis=0), np.percentile(flat, 85, axis=0)
-    flat_others = others - np.outer(other_heights, observation.up)
-    under = between & (flat_others > low - 1e-3).all(-1) & (flat_others < high + 1e-3).all(-1)
-    return int(under.sum()) < 0.1 * len(points_m) / 4
+    low, high = np.percentile(points_m, (15, 85), axis=0)
+    under = between & _beside(surroundings.points_m, low, high, 0.0, up)
+    return int(under.sum()) < 0.1 * len(points_m) * (spacing_m / SPACING_M) ** 2
+
+
+def _beside(
+    points_m: Float32[np.ndarray, "Q 3"],
+    low: Float32[np.ndarray, " 3"],
+    high: Float32[np.ndarray, " 3"],
+    reach_m: float,
+    up: Float64[np.ndarray, " 3"],
+) -> Bool[np.ndarray, " Q"]:
+    """Which points lie over, under or within `reach_m` beside the box from `low` to `high`, height left aside."""
+    offset = points_m - (low + high) / 2
+    level = np.abs(offset - np.outer(offset @ up, up))
+    half = (high - low) / 2
+    return (level <= half + reach_m + 1e-3).all(-1)

@@ -10,9 +10,9 @@ from scipy.spatial import ConvexHull, QhullError
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import TooFewPointsError
 from instascene_ros.core.free_space import Evidence, gather_evidence
-from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
 from instascene_ros.core.seen_points import seen_points
-from instascene_ros.core.support import rests_on, support_height_m
+from instascene_ros.core.support import SPACING_M, rests_on, support_height_m
 from instascene_ros.core.upright_box import upright_axes
 from instascene_ros.core.volume import VoxelGrid
 
@@ -57,10 +57,13 @@ def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> 
     low, high = np.percentile(points_m, (1, 99), axis=0)
     keep = ((points_m > low - 0.01) & (points_m < high + 0.01)).all(-1)
     heights = points_m @ observation.up
-    support_m = support_height_m(observation)
+    surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
+    support_m = support_height_m(points_m[keep], surroundings, observation.up)
     if support_m is not None and (heights > support_m + 0.001).any():
         keep &= heights > support_m + 0.001
-    rests = support_m is not None and rests_on(observation, points_m[keep], support_m)
+    rests = support_m is not None and rests_on(
+        points_m[keep], surroundings, support_m, observation.up, config.min_voxel_m
+    )
     lowest_m, highest_m = float(heights[keep].min()), float(heights[keep].max())
     # On top of other things: a round underside is about half as high as what shows of it from above.
     hidden_m = lowest_m - HIDDEN_SHARE * (highest_m - lowest_m)
