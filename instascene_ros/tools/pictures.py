@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
-from instascene_ros.core.instances import color_of_id
+from instascene_ros.core.instances import InstanceState, color_of_id
 from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import render
@@ -43,7 +43,8 @@ def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> Sce
     normals = image_of((facing * 0.5 + 0.5) * rendering.alpha[..., None])
     assert rendering.trace is not None
     ids = ids_of(rendering.trace, saved.labels, frame.camera)
-    return ScenePictures(frame.rgb, rgb, normals, overlaid(rgb, ids))
+    confirmed = saved.instances.ids[saved.instances.states == InstanceState.CONFIRMED]
+    return ScenePictures(frame.rgb, rgb, normals, overlaid(rgb, np.where(np.isin(ids, confirmed), ids, 0)))
 
 
 def overlaid(rgb: UInt8[np.ndarray, "H W 3"], ids: Int32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -24,6 +24,7 @@ from instascene_ros.tools.pictures import data_uri, object_pictures, scene_pictu
 
 PAGE = "report.html.j2"
 CANDIDATE_FRAMES = 12  # looked at to choose the one that is shown
+MAX_LANES = 40  # of the chart of ids over time
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class RunFiles:
         frames = [row for row in rows if "dropped" not in row]
         return cls(folder, about, frames, drops, objects, load_map(folder / run_files.MAP))
 
+    @property
+    def confirmed(self) -> Instances:
+        """Instances that were seen in enough views to be trusted."""
+        return self.saved.instances[self.saved.instances.states == InstanceState.CONFIRMED]
+
 
 def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> Path:
     """Make `report.html` in the folder of a finished run; it needs no other file and no network.
@@ -58,6 +64,7 @@ def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> 
         InvalidSceneError: a file of the run is missing or damaged.
     """
     run = RunFiles.read(folder)
+    all_lanes = _lanes(run)
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     text = (
         Environment(loader=templates, autoescape=True, undefined=StrictUndefined)
@@ -68,11 +75,13 @@ def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> 
             strip=_strip(run, recording, rasterizer),
             cards=_cards(run, rasterizer),
             rows=_table(run),
+            tentative=_tentative(run),
             completions=len(run.objects),
             stage_chart=bars(_stage_bars(run.frames)),
             time_chart=bars([Bar(name, s, f"{s:.1f} s") for name, s in run.about["seconds"].items()]),
             growth=curve([row["gaussians"] for row in run.frames], [row["frame"] for row in run.frames], "Gaussians"),
-            lanes=lanes(_lanes(run), run.frames[0]["frame"], run.frames[-1]["frame"]),
+            lanes=lanes(_longest(all_lanes), run.frames[0]["frame"], run.frames[-1]["frame"]),
+            num_lanes=(min(len(all_lanes), MAX_LANES), len(all_lanes)),
             drops=run.drops,
         )
     )
@@ -84,7 +93,7 @@ def write_report(folder: Path, recording: Recording, rasterizer: Rasterizer) -> 
 def _figures(run: RunFiles) -> list[tuple[str, str]]:
     """(value, what it is), the most important first."""
     done = [row for row in run.objects if row["completed"]]
-    confirmed = int((run.saved.instances.states == InstanceState.CONFIRMED).sum())
+    confirmed = len(run.confirmed)
     times = [sum(row["stage_ms"].values()) for row in run.frames if row["stage_ms"]]
     figures = [(str(len(run.saved.instances)), f"instances, {confirmed} confirmed")]
     if run.objects:
@@ -109,11 +118,11 @@ def _strip(run: RunFiles, recording: Recording, rasterizer: Rasterizer) -> list[
 
 
 def telling_frame(run: RunFiles, recording: Recording) -> tuple[Frame, int]:
-    """The frame with the most instances in view, of a dozen spread over the run, and its index."""
+    """The frame with the most confirmed instances in view, of a dozen spread over the run, and its index."""
     used = [row["frame"] for row in run.frames]
     candidates = {used[k] for k in np.linspace(0, len(used) - 1, CANDIDATE_FRAMES).astype(int)}
     frames = [(recording.frame(index), index) for index in sorted(candidates)]
-    return max(frames, key=lambda pair: _num_in_view(run.saved.instances, pair[0]))
+    return max(frames, key=lambda pair: _num_in_view(run.confirmed, pair[0]))
 
 
 def _num_in_view(instances: Instances, frame: Frame) -> tuple[int, float]:
@@ -140,9 +149,10 @@ def _cards(run: RunFiles, rasterizer: Rasterizer) -> list[dict[str, Any]]:
 
 
 def _table(run: RunFiles) -> list[dict[str, Any]]:
-    """One row for each instance, and for each object asked for that is none (any more)."""
+    """One row for each confirmed instance and each object that was asked for."""
     instances = run.saved.instances
     by_id = {row["id"]: row for row in run.objects}
+    instances = instances[np.isin(instances.ids, [*by_id, *run.confirmed.ids.tolist()])]
     rows = [
         {
             "id": int(i),
@@ -157,6 +167,11 @@ def _table(run: RunFiles) -> list[dict[str, Any]]:
         for k, i in enumerate(instances.ids)
     ]
     return rows + [{"id": i, "color": _css(i), "state": "none", "object": row} for i, row in by_id.items()]
+
+
+def _tentative(run: RunFiles) -> list[int]:
+    """Ids that the table leaves out."""
+    return sorted({*run.saved.instances.ids.tolist()} - {row["id"] for row in _table(run)})
 
 
 def _stage_bars(frames: Sequence[dict[str, Any]]) -> list[Bar]:
@@ -184,6 +199,13 @@ def _lanes(run: RunFiles) -> list[Lane]:
                 lived.append([row["frame"], row["frame"]])
         previous = row["frame"]
     return [Lane(str(i), _css(i), [(a, b) for a, b in lived], heirs.get(i, "")) for i, lived in spans.items()]
+
+
+def _longest(rows: Sequence[Lane]) -> list[Lane]:
+    """The longest-lived ones, in the order given."""
+    lived = [sum(last - first + 1 for first, last in row.spans) for row in rows]
+    kept = sorted(np.argsort(lived, kind="stable")[::-1][:MAX_LANES])
+    return [rows[k] for k in kept]
 
 
 def _css(instance_id: int) -> str:

@@ -45,6 +45,8 @@ def test_a_browser_shows_the_figures_of_the_run(finished: FinishedRun, tmp_path:
     assert page.count('<article class="card">') == len(objects)
     assert all(f"<td>{row['faces']:,}</td><td>{row['method']}</td>" in page for row in objects)
     assert page.count("<svg") == 4
+    assert page.count("<td>confirmed</td>") == len(run.confirmed) >= 3
+    assert "<td>tentative</td>" not in page, "what few views have seen is not in the table"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed, so nothing here can open a page")
