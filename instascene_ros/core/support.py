@@ -1,7 +1,7 @@
 """What an object stands on."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 
 from instascene_ros.core.seen_points import SeenPoints
 
@@ -65,8 +65,8 @@ def rests_on(
 
 def _beside(
     points_m: Float32[np.ndarray, "Q 3"],
-    low: Float32[np.ndarray, " 3"],
-    high: Float32[np.ndarray, " 3"],
+    low: Float[np.ndarray, " 3"],
+    high: Float[np.ndarray, " 3"],
     reach_m: float,
     up: Float64[np.ndarray, " 3"],
 ) -> Bool[np.ndarray, " Q"]:
