@@ -175,7 +175,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--masks", default="masks", help="folder of recorded masks in the scene; '' = segment every frame"
     )
-    parser.add_argument("--rate", type=float, default=1.0, help="speed at most, times the recorded one")
+    parser.add_argument("--rate", type=float, default=0.5, help="speed at most, times the recorded one")
     return parser.parse_args(arguments)
 
 
