@@ -1,4 +1,4 @@
-"""Node processes that several test files share: starting one takes seconds."""
+"""Node processes that several test files need."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from completion_calls import Completions
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a node that outlives its module would answer the next module's requests
 def completions(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Completions]":
     """The completion node with a stand-in for the scene node."""
     from completion_calls import completion_stack
