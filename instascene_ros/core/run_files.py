@@ -38,6 +38,7 @@ def clear_earlier_run(out: Path) -> None:
                 path.unlink()
     with replacing(out / RUN) as probe:  # better to fail now than after ten minutes of mapping
         probe.write_text("{}\n")
+    (out / RUN).unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 Item = TypeVar("Item")
 
@@ -37,9 +38,10 @@ class Stage:
 @contextmanager
 def stage(console: Console, title: str, total: int) -> Iterator[Stage]:
     """A bar that stays on the screen when its stage is done."""
+    note = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # the rest of the line, never the room of the others
     columns = (
         TextColumn("{task.description:<18}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", table_column=note),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
         yield Stage(progress, progress.add_task(title, total=total, note=""))
