@@ -104,14 +104,20 @@ def doctor_command() -> None:
 
 @app.command("bench")
 def bench_command(
+    scene: Annotated[Path | None, typer.Argument(help="Also time every stage on this recorded scene.")] = None,
+    masks: Annotated[str, typer.Option(help="Its recorded masks; '' = the geometric segmenter.")] = "masks",
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each kind.")] = 20,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed renderings of each kind.")] = 20,
 ) -> None:
-    """Print how fast the rendering backend of this machine is."""
+    """Print how fast this machine renders, and takes a frame from image to instances."""
+    from instascene_ros.tools.bench_online import main as bench_online
     from instascene_ros.tools.bench_rendering import main as bench_rendering
 
     with teaching_errors():
         bench_rendering(device=device, width=0, surfels="", repeats=repeats)
+        if scene is not None:
+            console.print()
+            bench_online(scene=scene, masks=masks, device=device, width=0)
 
 
 def _print_version(wanted: bool) -> bool:
