@@ -24,7 +24,7 @@ MIN_VIEW_PX = 20
 NEAR_M = 0.05  # surroundings reach at least this far
 NEAR_SIZES = 0.5  # and half the object's size
 CROP_SIZES = 0.5  # free space shown on each side of the object, in object sizes
-CROP_PX = 12  # at least
+CROP_M = 0.10  # at least: the hidden part of an object may be much larger than what was seen of it
 FOOTPRINT_PX = 16  # a surfel may reach into the crop from this far outside
 AGREE_M = 0.015  # map and image show the same surface when their depths differ by less
 VISIBLE = 0.5  # blend weight from which a pixel is taken to show the object
@@ -99,7 +99,7 @@ def _candidates(points_m: Float32[np.ndarray, "P 3"], keyframes: Sequence[Frame]
         if inside.sum() < MIN_POINTS:
             continue
         low, high = pixels[inside].min(0), pixels[inside].max(0)
-        margin_px = max(CROP_PX, CROP_SIZES * float((high - low).max()))
+        margin_px = max(CROP_M * frame.camera.fx / float(np.median(z[inside])), CROP_SIZES * float((high - low).max()))
         left, top = (int(x) for x in np.maximum(low - margin_px, 0))
         right, bottom = (int(x) for x in np.minimum(high + margin_px + 1, (camera.width, camera.height)))
         crops.append(_Crop(frame, left, top, camera.cropped(left, top, right - left, bottom - top)))
@@ -160,10 +160,14 @@ def _visibility(
 
 
 def _best(looks: Sequence[ObjectView], center_m: Float64[np.ndarray, " 3"], count: int) -> tuple[ObjectView, ...]:
+    """Views that show the object, the best first; then views that only show the space where it might have been."""
     shown_px = np.array([(look.mask == MASK_OBJECT).sum() for look in looks], np.float32)
-    usable = np.flatnonzero(shown_px >= MIN_VIEW_PX)
-    if len(usable) == 0:
+    if not (shown_px >= MIN_VIEW_PX).any():
         return ()
-    toward = np.stack([looks[i].T_world_camera[:3, 3] - center_m for i in usable])
+    toward = np.stack([look.T_world_camera[:3, 3] - center_m for look in looks])
     directions = toward / np.maximum(np.linalg.norm(toward, axis=-1, keepdims=True), 1e-9)
-    return tuple(looks[usable[i]] for i in spread(directions, shown_px[usable], count))
+    chosen: list[int] = []
+    for rows in (np.flatnonzero(shown_px >= MIN_VIEW_PX), np.flatnonzero(shown_px < MIN_VIEW_PX)):
+        scores = np.maximum(shown_px[rows], 1)
+        chosen += [int(rows[i]) for i in spread(directions[rows], scores, count - len(chosen))]
+    return tuple(looks[i] for i in chosen)
