@@ -12,7 +12,7 @@ from instascene_ros.core.errors import CancelledError, TooFewPointsError
 from instascene_ros.core.free_space import gather_evidence
 from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.core.meshing import Mesh
-from instascene_ros.core.objects import CompletedObject, GeneratedView, ObjectObservation
+from instascene_ros.core.objects import MASK_OBJECT, CompletedObject, GeneratedView, ObjectObservation
 from instascene_ros.core.protocols import Prior
 from instascene_ros.core.seen_points import seen_points
 from instascene_ros.core.upright_box import upright_axes, upright_box
@@ -76,7 +76,8 @@ def complete_object(
 
 def check_observation(observation: ObjectObservation, config: CompletionConfig) -> None:
     """Raises TooFewPointsError: fewer points or views than completion needs."""
-    points, views = len(observation.surfels), len(observation.views)
+    points = len(observation.surfels)
+    views = sum(bool((view.mask == MASK_OBJECT).any()) for view in observation.views)
     if points < config.min_points or views < config.min_views:
         raise TooFewPointsError(
             f"instance {observation.instance_id} has {points} points in {views} views; completing it needs "
@@ -103,8 +104,10 @@ def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedVie
         points_m, upright_axes(points_m, observation.up), 0.008, config.max_voxels, config.min_voxel_m
     )
     evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
-    field = solid.fuse(evidence, solid.solid_of_views(grid, generated))
-    mesh = meshing.mesh_of_field(grid, solid.largest_part(field, evidence))
+    generated_m = solid.solid_of_views(grid, generated)
+    mesh = meshing.mesh_of_field(grid, solid.largest_part(solid.fuse(evidence, generated_m), evidence))
+    if len(mesh.faces) == 0:  # the views contradict each other, as when it moved: the prior has seen that, too
+        mesh = meshing.mesh_of_field(grid, solid.largest_part(generated_m, evidence))
     if len(mesh.faces) == 0:
         raise TooFewPointsError(
             f"nothing solid is left of instance {observation.instance_id}: the views contradict its points; "

@@ -102,7 +102,7 @@ class CompletionConfig:
     """From one observed object to a whole one."""
 
     max_faces: int = knob(5000, "Faces of a completed mesh at most.", 100, 1_000_000)
-    max_views: int = knob(16, "Looks at the object that completion works from.", 2, 100)
+    max_views: int = knob(24, "Looks at the object that completion works from.", 2, 100)
     min_points: int = knob(10, "An object with fewer points is not completed.", 4, 100_000)
     min_views: int = knob(2, "An object seen in fewer views is not completed.", 1, 100)
     ring_width_px: int = knob(160, "Width of the views that a prior generates, px.", 32, 1024)

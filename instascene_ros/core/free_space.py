@@ -10,6 +10,7 @@ from instascene_ros.core.geometry import inverse, normals_of_depth, project, tra
 from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER, ObjectView
 from instascene_ros.core.volume import VoxelGrid
 
+CLEAR_M = 0.02  # no depth noise reaches this far
 BACK_M = 0.004  # a surface says nothing about what is further behind it than this
 
 
@@ -23,12 +24,17 @@ class Evidence:
     ]  # mean signed distance to the seen surface, + in front; NaN where nothing is known
     weight: Float32[np.ndarray, "X Y Z"]  # how much of the object's own surface was seen right there
     free_views: UInt8[np.ndarray, "X Y Z"]  # views that looked through the voxel
+    clear_views: UInt8[np.ndarray, "X Y Z"]  # of those, views that saw nothing until far behind the voxel
     taken_views: UInt8[np.ndarray, "X Y Z"]  # views in which the surface of something else lies there
 
     @property
     def free(self) -> Bool[np.ndarray, "X Y Z"]:
-        """Voxels that are certainly not the object's: seen through, and not by one doubtful view alone."""
-        return (self.free_views >= 2) & (np.nan_to_num(self.signed_m, nan=1.0) > 0)
+        """Voxels that are certainly not the object's: seen through, and not by one doubtful view alone.
+
+        One view is enough where it looked far beyond and no view saw the object's surface.
+        """
+        through = (self.free_views >= 2) & (np.nan_to_num(self.signed_m, nan=1.0) > 0)
+        return through | ((self.clear_views >= 1) & (self.weight == 0))
 
     @property
     def taken(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -52,7 +58,7 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
     front_m = max(3 * noise_m, 1.5 * grid.voxel_m)
     total, weight = np.zeros(grid.size, np.float32), np.zeros(grid.size, np.float32)
     own = np.zeros(grid.size, np.float32)
-    free, taken = np.zeros(grid.size, np.uint8), np.zeros(grid.size, np.uint8)
+    free, clear, taken = (np.zeros(grid.size, np.uint8) for _ in range(3))
     for view in views:
         rows, distance_m, mask, cosine = _look(view, centers_m)
         is_free = distance_m > front_m
@@ -64,11 +70,19 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
         weight[rows[counts]] += w[counts]
         own[rows[is_own]] += w[is_own]
         free[rows[is_free]] += 1
+        clear[rows[distance_m > CLEAR_M]] += 1
         taken[rows[is_taken]] += 1
     with np.errstate(invalid="ignore", divide="ignore"):
         signed_m = np.where(weight > 0, total / weight, np.nan).astype(np.float32)
     shape = grid.shape
-    return Evidence(grid, signed_m.reshape(shape), own.reshape(shape), free.reshape(shape), taken.reshape(shape))
+    return Evidence(
+        grid,
+        signed_m.reshape(shape),
+        own.reshape(shape),
+        free.reshape(shape),
+        clear.reshape(shape),
+        taken.reshape(shape),
+    )
 
 
 def _look(

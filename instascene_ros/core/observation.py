@@ -18,7 +18,7 @@ from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import render
 from instascene_ros.core.views import spread
 
-DEFAULT_VIEWS = 16
+DEFAULT_VIEWS = 24
 MIN_POINTS = 10
 MIN_VIEW_PX = 20
 NEAR_M = 0.05  # surroundings reach at least this far

@@ -59,7 +59,7 @@ def spread(directions: Float64[np.ndarray, "V 3"], visibility: Float32[np.ndarra
 
     `directions` are unit vectors from the object to the cameras, `visibility` how much of it each sees (any scale).
     """
-    if len(visibility) == 0:
+    if len(visibility) == 0 or count <= 0:
         return []
     share = np.sqrt(visibility / max(float(visibility.max()), 1e-12))
     chosen = [int(visibility.argmax())]

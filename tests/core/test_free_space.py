@@ -35,8 +35,10 @@ def test_space_in_front_is_free_and_space_behind_is_unknown() -> None:
     assert at(evidence.taken, 0.09, 0, WALL) and not at(evidence.taken, 0, 0, PLATE)
 
 
-def test_one_doubtful_view_frees_nothing() -> None:
-    assert not gather_evidence(GRID, looks(1), 0.001).free.any()
+def test_one_view_frees_only_what_is_far_in_front() -> None:
+    evidence = gather_evidence(GRID, looks(1), 0.001)
+    assert at(evidence.free, 0, 0, 0.95) and not at(evidence.free, 0, 0, 0.98)
+    assert at(gather_evidence(GRID, looks(2), 0.001).free, 0, 0, 0.98)
 
 
 def test_pixels_without_depth_and_hidden_pixels_say_nothing() -> None:
