@@ -105,9 +105,9 @@ def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedVie
     )
     evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
     generated_m = solid.solid_of_views(grid, generated)
-    mesh = meshing.mesh_of_field(grid, solid.largest_part(solid.fuse(evidence, generated_m), evidence))
+    mesh = meshing.mesh_of_field(grid, solid.seen_parts(solid.fuse(evidence, generated_m), evidence))
     if len(mesh.faces) == 0:  # the views contradict each other, as when it moved: the prior has seen that, too
-        mesh = meshing.mesh_of_field(grid, solid.largest_part(generated_m, evidence))
+        mesh = meshing.mesh_of_field(grid, solid.seen_parts(generated_m, evidence))
     if len(mesh.faces) == 0:
         raise TooFewPointsError(
             f"nothing solid is left of instance {observation.instance_id}: the views contradict its points; "

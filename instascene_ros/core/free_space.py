@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from instascene_ros.core.geometry import inverse, normals_of_depth, project, transform
 from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER, ObjectView
@@ -60,12 +60,13 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
     own = np.zeros(grid.size, np.float32)
     free, clear, taken = (np.zeros(grid.size, np.uint8) for _ in range(3))
     for view in views:
-        rows, distance_m, mask, cosine = _look(view, centers_m)
+        sight = _look(view, centers_m)
+        rows, distance_m, mask = sight.rows, sight.distance_m, sight.mask
         is_free = distance_m > front_m
         is_own = (mask == MASK_OBJECT) & (distance_m > -BACK_M) & ~is_free
         is_taken = (mask == MASK_OTHER) & (np.abs(distance_m) <= front_m)
         counts = is_free | is_own
-        w = np.where(is_own, np.maximum(cosine, 0.1), 0.5).astype(np.float32)
+        w = np.where(is_own, np.maximum(sight.cosine, 0.1), 0.5).astype(np.float32)
         total[rows[counts]] += (w * np.minimum(distance_m, front_m))[counts]
         weight[rows[counts]] += w[counts]
         own[rows[is_own]] += w[is_own]
@@ -85,21 +86,26 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
     )
 
 
-def _look(
-    view: ObjectView, points_m: Float32[np.ndarray, "N 3"]
-) -> tuple[np.ndarray, Float32[np.ndarray, " R"], UInt8[np.ndarray, " R"], Float32[np.ndarray, " R"]]:
-    """Rows of the points that fall on a pixel with depth; how far (m, along z) each lies in front of that depth, the
-    pixel's mask, and the cosine between ray and surface (0 unknown)."""
+@dataclass(frozen=True)
+class _Sight:
+    """What one view says of the points that fall on a pixel with depth."""
+
+    rows: Int64[np.ndarray, " R"]  # which points
+    distance_m: Float32[np.ndarray, " R"]  # how far each lies in front of that depth, along z
+    mask: UInt8[np.ndarray, " R"]
+    cosine: Float32[np.ndarray, " R"]  # between ray and surface, 0 unknown
+
+
+def _look(view: ObjectView, points_m: Float32[np.ndarray, "N 3"]) -> _Sight:
     pixels, z = project(transform(inverse(view.T_world_camera), points_m), view.camera)
     with np.errstate(invalid="ignore"):
         u, v = np.rint(pixels[:, 0]), np.rint(pixels[:, 1])
         inside = (z > 0) & (u >= 0) & (v >= 0) & (u < view.camera.width) & (v < view.camera.height)
     rows = np.flatnonzero(inside)
     u, v = u[rows].astype(np.int64), v[rows].astype(np.int64)
-    depth_m = view.depth_m[v, u]
-    known = depth_m > 0
-    rows, u, v, depth_m = rows[known], u[known], v[known], depth_m[known]
+    known = view.depth_m[v, u] > 0
+    rows, u, v = rows[known], u[known], v[known]
     normals = normals_of_depth(view.depth_m, view.camera)
     rays = view.camera.rays()
     cosine = -(normals * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
-    return rows, depth_m - z[rows], view.mask[v, u], cosine[v, u]
+    return _Sight(rows, view.depth_m[v, u] - z[rows], view.mask[v, u], cosine[v, u])

@@ -12,6 +12,7 @@ from instascene_ros.core.objects import GeneratedView
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
+MIN_PART = 0.1  # of the observed surface on the part that holds most of it
 EDGE_SLANT = 0.7  # cosine assumed where a surface has no normal, at its edges
 
 
@@ -70,13 +71,20 @@ def fuse(evidence: Evidence, generated: Float32[np.ndarray, "X Y Z"]) -> Float32
     return ndimage.gaussian_filter(field, 0.5).astype(np.float32)
 
 
-def largest_part(field: Float32[np.ndarray, "X Y Z"], evidence: Evidence) -> Float32[np.ndarray, "X Y Z"]:
-    """The field with every part but one turned outside: the part that holds most of the observed surface."""
+def seen_parts(field: Float32[np.ndarray, "X Y Z"], evidence: Evidence) -> Float32[np.ndarray, "X Y Z"]:
+    """The field without its crumbs: parts that hold little of the observed surface are turned outside.
+
+    More than one part may stay: a thin handle can be broken where it was hardly seen.
+    """
     parts, count = ndimage.label(field < 0)
     if count <= 1:
         return field
     near = ndimage.binary_dilation(evidence.near_surface)
-    touching = np.bincount(parts[near], minlength=count + 1)[1:]
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    keep = 1 + int(np.lexsort((sizes, touching))[-1])
-    return np.where((parts > 0) & (parts != keep), np.abs(field) + 1e-4, field).astype(np.float32)
+    touching = np.bincount(parts[near], minlength=count + 1)
+    touching[0] = 0
+    if not touching.any():  # nothing was seen: the largest
+        touching = np.bincount(parts.ravel(), minlength=count + 1)
+        touching[0] = 0
+    crumbs = touching < MIN_PART * touching.max()
+    crumbs[0] = False
+    return np.where(crumbs[parts], np.abs(field) + 1e-4, field).astype(np.float32)

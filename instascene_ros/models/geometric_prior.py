@@ -47,4 +47,4 @@ class GeometricPrior:
         else:
             filled = closed_shape(seen, observation)
         field = field_of(seen, filled, observation)
-        return meshing.mesh_of_field(seen.grid, solid.largest_part(field, seen.evidence))
+        return meshing.mesh_of_field(seen.grid, solid.seen_parts(field, seen.evidence))

@@ -15,7 +15,7 @@ from instascene_ros.models.superquadric import Superquadric, from_parameters, lo
 # Kind: exponents, and how many of the half sizes should be equal (2: the cross-section, 3: all).
 KINDS = {"ball": (1.0, 1.0, 3), "drum": (0.2, 1.0, 2), "block": (0.2, 0.2, 0), "pillow": (0.5, 0.5, 0)}
 SIGMA_M = 0.0015
-NUM_POINTS, NUM_EMPTY = 300, 300
+NUM_POINTS, NUM_EMPTY = 600, 600
 INLIER_M = 0.004
 MIN_INLIERS, MAX_VIOLATION = 0.7, 0.15  # what the cameras saw is carved from the shape in any case
 EMPTY_WEIGHT, ROUND_WEIGHT, EXPONENT_WEIGHT, TAPER_WEIGHT, SIZE_WEIGHT, TURN_WEIGHT = 3.0, 1.5, 1.5, 2.0, 0.03, 0.1
