@@ -83,7 +83,7 @@ PROBES = (
             "CPU rendering, segmentation", f"{PIP} numba"),
     _needed("open3d", "open3d", "import open3d as o; assert o.geometry.TriangleMesh.create_box().is_watertight(); "
             "print(o.__version__)", "meshes", f"{PIP} open3d==0.20.0"),
-    _needed("other libraries", "trimesh", "import scipy, trimesh, PIL, jinja2, matplotlib, typer, jaxtyping; "
+    _needed("other libraries", "trimesh", "import scipy, sklearn, trimesh, PIL, jinja2, matplotlib, typer, jaxtyping; "
             "print('scipy', scipy.__version__)", "everything", f"{PIP} -r requirements.txt"),
     _needed("CPU rasteriser", "torch", RENDER, "mapping without a GPU", f"{PIP} -r requirements.txt"),
     Probe("gsplat", "gsplat", f"import gsplat, torch; print(gsplat.__version__ + ',', {GPU})",
