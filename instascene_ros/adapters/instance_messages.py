@@ -30,6 +30,7 @@ def instance_message(instances: Instances, row: int, completed_revision: int = 0
         id=instance_id,
         revision=int(instances.revisions[i]),
         state=int(instances.states[i]),
+        name=instances.names[i],
         confidence=float(instances.scores[i]),
         observed_fraction=float(instances.observed_fractions[i]),
         bbox=BoundingBox3D(

@@ -35,6 +35,7 @@ def instances_of(array: InstanceArray) -> Instances:
         last_seen_ns=np.array([ns_of_stamp(i.last_seen) for i in rows], np.int64),
         observed_fractions=np.array([i.observed_fraction for i in rows], np.float32),
         merged_ids=tuple(tuple(int(merged) for merged in i.merged_ids) for i in rows),
+        names=tuple(i.name for i in rows),
     )
 
 

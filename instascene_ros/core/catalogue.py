@@ -67,8 +67,9 @@ class Catalogue:
         order = np.argsort(labels, kind="stable")
         for instance in set(touched) | self._shrunk(labels):
             rows = order[slice(*np.searchsorted(labels, [instance, instance + 1], sorter=order))]
-            shape = self._shape_of(instance, means_m[rows])
-            if shape is None or instance not in tracker.records:
+            record = tracker.records.get(instance)
+            shape = self._shape_of(means_m[rows], any_size=record is not None and record.edited)
+            if shape is None or record is None:
                 self._entries.pop(instance, None)
             elif self._revise(instance, shape):
                 changed.add(instance)
@@ -79,19 +80,36 @@ class Catalogue:
         counts = np.bincount(labels, minlength=max(self._entries, default=0) + 1)
         return {i for i in self._entries if counts[i] < self.config.min_gaussians}
 
-    def _shape_of(self, instance: int, points_m: Float32[np.ndarray, "P 3"]) -> Shape | None:
+    def _shape_of(self, points_m: Float32[np.ndarray, "P 3"], any_size: bool) -> Shape | None:
         """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""
-        if len(points_m) < self.config.min_gaussians or self._is_huge(points_m):
+        if len(points_m) < self.config.min_gaussians or (not any_size and self._is_huge(points_m)):
             return None
         solid = without_crumbs(points_m, np.ones(len(points_m), np.int64), self.config) > 0
         if solid.sum() < self.config.min_gaussians:
             return None
         shape = Shape.of(points_m[solid], self.up)
-        return None if shape.size_m.max() > self.config.max_object_size_m else shape
+        return shape if any_size or shape.size_m.max() <= self.config.max_object_size_m else None
 
     def _is_huge(self, points_m: Float32[np.ndarray, "P 3"]) -> bool:
         """Too large whatever its outliers and orientation: spares tables and walls the careful look."""
         return bool(np.ptp(np.percentile(points_m, [5, 95], axis=0), axis=0).max() > self.config.max_object_size_m)
+
+    @classmethod
+    def restored(
+        cls, config: TrackingConfig, up: Float64[np.ndarray, " 3"], tracker: Tracker, instances: Instances,
+        means_m: Float32[np.ndarray, "N 3"], labels: Int64[np.ndarray, " N"],
+    ) -> "Catalogue":  # fmt: skip
+        """The catalogue of a saved map: shapes are measured anew, revisions go on from those of `instances`."""
+        catalogue = cls(config, up)
+        catalogue.update(tracker, means_m, labels, instances.ids.tolist())
+        for instance, revision in zip(instances.ids.tolist(), instances.revisions.tolist(), strict=True):
+            if instance in catalogue._entries:
+                catalogue._entries[instance].revision = revision
+        return catalogue
+
+    def relabel(self, instance: int) -> None:
+        """A new name is a new revision."""
+        self._entries[instance].revision += 1
 
     def _revise(self, instance: int, shape: Shape) -> bool:
         entry = self._entries.get(instance)
@@ -127,13 +145,14 @@ class Catalogue:
             last_seen_ns=np.array([r.last_seen_ns for r in records], np.int64),
             observed_fractions=np.full(len(ids), np.nan, np.float32),
             merged_ids=tuple(tracker.identities.absorbed_by(i) for i in ids),
+            names=tuple(r.name for r in records),
         )
 
     def _state(self, record: InstanceRecord) -> InstanceState:
         # What the image border always cuts off may be a piece of floor or wall; what masks rarely agree on, a fragment.
         least = max(self.config.confirm_views, self.config.min_whole_share * record.num_views)
         seen_enough = record.num_whole_views >= least
-        return InstanceState.CONFIRMED if seen_enough else InstanceState.TENTATIVE
+        return InstanceState.CONFIRMED if seen_enough or record.edited else InstanceState.TENTATIVE
 
     def _score(self, record: InstanceRecord) -> float:
         """Mean IoU with the best mask of each view, pulled to zero while the views are few."""

@@ -5,8 +5,9 @@ mask. Kept per mask that is quadratic in all masks ever seen; kept per segment (
 it is a few hundred counts, can be updated frame by frame, and a verdict can be revised when later views disagree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from instascene_ros.core.config import TrackingConfig
 
@@ -29,6 +30,11 @@ class ConsensusGraph:
     def count(self, a: int, b: int) -> PairCount:
         """Counts of a pair; zero where no view has observed both."""
         return self._counts.get(a, {}).get(b) or PairCount()
+
+    def pairs(self) -> Iterator[tuple[int, int, PairCount]]:
+        """Every pair that some view observed, once."""
+        for a, row in self._counts.items():
+            yield from ((a, b, pair) for b, pair in row.items() if a < b)
 
     def observe(self, container_of: dict[int, int]) -> None:
         """Add one view: the mask that holds each observed segment."""
@@ -55,12 +61,14 @@ class ConsensusGraph:
         for other in self._counts.pop(segment, {}):
             self._counts[other].pop(segment, None)
 
-    def group(self, segments: Iterable[int], group_of: dict[int, int]) -> list[list[int]]:
+    def group(
+        self, segments: Iterable[int], group_of: Mapping[int, int], bond_of: Mapping[int, int] = MappingProxyType({})
+    ) -> list[list[int]]:
         """Partition segments into objects: average-linkage merging, best consensus first.
 
         The consensus of two groups is that of all their pairs together, so one bad part cannot chain two objects.
         Groups that are one object already (`group_of`) get the benefit of the doubt, others have to earn it: that
-        keeps ids from flickering.
+        keeps ids from flickering. Segments of one bond (`bond_of`) stay together whatever the views say.
         """
         groups = {s: [s] for s in sorted(segments)}
         links: dict[int, dict[int, _Link]] = {s: {} for s in groups}
@@ -69,6 +77,12 @@ class ConsensusGraph:
                 if b in groups:
                     together = a in group_of and group_of[a] == group_of.get(b)
                     links[a][b] = _Link(pair.observers, pair.supporters, together)
+        first_of_bond: dict[int, int] = {}
+        for segment in [s for s in groups if s in bond_of]:
+            keep = first_of_bond.setdefault(bond_of[segment], segment)
+            if keep != segment:
+                groups[keep] += groups.pop(segment)
+                _join(links, keep, segment)
         while (best := self._best_link(links)) is not None:
             keep, drop = best
             groups[keep] += groups.pop(drop)
@@ -99,7 +113,7 @@ class _Link(PairCount):
 def _join(links: dict[int, dict[int, _Link]], keep: int, drop: int) -> None:
     """Fold the links of group `drop` into group `keep`."""
     for other, link in links.pop(drop).items():
-        del links[other][drop]
+        links[other].pop(drop)
         if other == keep:
             continue
         known = links[keep].get(other, _Link())

@@ -20,6 +20,10 @@ class UnknownInstanceError(InstasceneError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class InvalidEditError(InstasceneError, ValueError):
+    """An edit or a click that means nothing: a merge of one instance, a pixel outside the image."""
+
+
 class TooFewPointsError(InstasceneError, ValueError):
     """An object seen too little to be completed."""
 

@@ -1,6 +1,6 @@
 """Stable instance ids over a partition of segments that changes as views come in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -15,7 +15,8 @@ class Identities:
     instance_of: dict[int, int] = field(default_factory=dict)  # segment -> instance
     segments_of: dict[int, list[int]] = field(default_factory=dict)  # instance -> segments
     merged_into: dict[int, int] = field(default_factory=dict)  # absorbed id -> id that took it in
-    _next_id: int = 1
+    bond_of: dict[int, int] = field(default_factory=dict)  # segment -> bond: what a user joined, views cannot part
+    next_id: int = 1
 
     def regroup(self, groups: list[list[int]], size_of: Callable[[int], float]) -> set[int]:
         """Adopt a new partition of some segments (whole instances and new segments); ids whose membership changed."""
@@ -37,6 +38,24 @@ class Identities:
         changed |= {i for s, i in before.items() if i is not None and self.instance_of[s] != i}
         return changed
 
+    def join(self, ids: Sequence[int]) -> None:
+        """Merge instances into the first of `ids` for good: their segments share a bond from now on."""
+        first = ids[0]
+        segments = sorted(s for i in ids for s in self.segments_of.pop(i))
+        self.segments_of[first] = segments
+        self.instance_of.update(dict.fromkeys(segments, first))
+        self.bond_of.update(dict.fromkeys(segments, segments[0]))
+        self.merged_into.update(dict.fromkeys(ids[1:], first))
+
+    def add_part(self, segment: int, whole: int) -> None:
+        """A part cut out of segment `whole` belongs to the same instance and bond, until views say otherwise."""
+        instance = self.instance_of.get(whole)
+        if instance is not None:
+            self.instance_of[segment] = instance
+            self.segments_of[instance].append(segment)
+        if whole in self.bond_of:
+            self.bond_of[segment] = self.bond_of[whole]
+
     def absorbed_by(self, instance: int) -> tuple[int, ...]:
         """Every id that has been merged into this one, directly or through others."""
         direct = sorted(old for old, new in self.merged_into.items() if new == instance)
@@ -44,6 +63,7 @@ class Identities:
 
     def forget(self, segment: int) -> None:
         """Drop a segment; an instance without segments is gone."""
+        self.bond_of.pop(segment, None)
         instance = self.instance_of.pop(segment, None)
         if instance is None:
             return
@@ -65,5 +85,5 @@ class Identities:
         return {instance: max(parts, key=lambda i: (parts[i], -i)) for instance, parts in held.items()}
 
     def _new_id(self) -> int:
-        self._next_id += 1
-        return self._next_id - 1
+        self.next_id += 1
+        return self.next_id - 1

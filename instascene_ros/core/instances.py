@@ -33,6 +33,11 @@ class Instances:
     last_seen_ns: Int64[np.ndarray, " K"]
     observed_fractions: Float32[np.ndarray, " K"]  # 0..1, NaN unknown
     merged_ids: tuple[tuple[int, ...], ...]  # ids absorbed by each, so that clients can follow
+    names: tuple[str, ...] = ()  # given by users, '' if none; left out = no instance has one
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", ("",) * len(self.ids))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -18,6 +18,7 @@ from instascene_ros.core.instances import Instances
 FORMAT, VERSION = "instascene map", 1
 SH_C0 = 0.28209479177387814  # first spherical harmonic: colour = 0.5 + SH_C0 * f_dc
 FLAT_LOG_SCALE = float(np.log(1e-5))  # third axis of a disc for viewers that draw ellipsoids, log m
+RAGGED = ("merged_ids", "names")  # columns of Instances that are not arrays
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -40,10 +41,11 @@ def save_map(path: Path, saved: SavedMap) -> int:
     columns = {f"gaussians.{name}": column for name, column in saved.gaussians.columns().items()}
     merged = saved.instances.merged_ids
     for f in fields(Instances):
-        if f.name != "merged_ids":
+        if f.name not in RAGGED:
             columns[f"instances.{f.name}"] = getattr(saved.instances, f.name)
     columns["instances.merged_counts"] = np.array([len(ids) for ids in merged], np.int32)
     columns["instances.merged_flat"] = np.array([i for ids in merged for i in ids], np.int32)
+    columns["instances.names"] = np.array(saved.instances.names, np.str_)
     with replacing(path) as temporary:
         np.savez(temporary, format=FORMAT, version=VERSION, map_id=saved.map_id, labels=saved.labels, **columns)
     return path.stat().st_size
@@ -79,15 +81,18 @@ def _saved_map(stored: dict[str, Shaped[np.ndarray, "..."]]) -> SavedMap:
     labels = _checked({"labels": np.zeros(num_gaussians, np.int32)}, stored)["labels"]
     if len(labels) != num_gaussians:
         raise ValueError(f"{len(labels)} labels for {num_gaussians} Gaussians")
-    expected = {f.name: getattr(Instances.empty(), f.name) for f in fields(Instances) if f.name != "merged_ids"}
+    expected = {f.name: getattr(Instances.empty(), f.name) for f in fields(Instances) if f.name not in RAGGED}
     columns = _checked(expected, {name: stored[f"instances.{name}"] for name in expected})
     ends = np.cumsum(stored["instances.merged_counts"])
     flat = [int(i) for i in stored["instances.merged_flat"]]
     if len(ends) != len(columns["ids"]) or (ends[-1] if len(ends) else 0) != len(flat):
         raise ValueError("the merged ids do not fit the instances")
     merged = tuple(tuple(flat[start:end]) for start, end in zip([0, *ends], ends, strict=False))
+    names = tuple(map(str, stored.get("instances.names", ())))  # maps of earlier releases have none
+    if names and len(names) != len(columns["ids"]):
+        raise ValueError(f"{len(names)} names for {len(columns['ids'])} instances")
     map_of = GaussianMap(**{name: torch.from_numpy(column) for name, column in gaussians.items()})
-    return SavedMap(str(stored["map_id"]), map_of, labels, Instances(**columns, merged_ids=merged))
+    return SavedMap(str(stored["map_id"]), map_of, labels, Instances(**columns, merged_ids=merged, names=names))
 
 
 def _checked(

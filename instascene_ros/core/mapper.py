@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
+from torch import Tensor
 
 from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.frame import Frame
@@ -50,6 +51,11 @@ class Mapper:
         with torch.enable_grad():
             refine(gaussians, self._window, self.rasterizer, self._optimizer, self.config.refine_steps)
         return self._render(frame, gaussians)
+
+    def discard(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
+        """Take Gaussians out of the map."""
+        gaussians.confidence[rows] = -1.0
+        self._prune(gaussians)
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Int32
+import torch
+from jaxtyping import Float, Float32, Float64, Int32
 
-from instascene_ros.core import depth
+from instascene_ros.core import depth, editing
+from instascene_ros.core.camera import Camera
 from instascene_ros.core.catalogue import Catalogue
 from instascene_ros.core.config import Config
 from instascene_ros.core.crumbs import without_crumbs
-from instascene_ros.core.errors import InvalidFrameError, UnknownInstanceError
+from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
@@ -21,8 +23,9 @@ from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.observation import observe_object
 from instascene_ros.core.protocols import Segmenter
 from instascene_ros.core.rendering.contract import Rasterizer
-from instascene_ros.core.rendering.render import Rendering
+from instascene_ros.core.rendering.render import Rendering, render
 from instascene_ros.core.segments import MaskTrace
+from instascene_ros.core.selection import IdBuffer, id_buffer, nearest_instance
 from instascene_ros.core.stopwatch import Stopwatch
 from instascene_ros.core.tracker import Tracker
 
@@ -59,6 +62,7 @@ class SceneMapper:
         self._mapper = Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
         self._tracker = Tracker(self.config.tracking)
         self._catalogue = Catalogue(self.config.tracking, UP)
+        self._view: tuple[tuple[Camera, bytes], IdBuffer] | None = None  # the latest view that was clicked in
 
     def process(self, frame: Frame) -> SceneUpdate:
         """Take in one frame.
@@ -74,7 +78,7 @@ class SceneMapper:
         with watch("segment"):
             frame = self._with_masks(frame)
         with watch("map"):
-            rendering = self._mapper.integrate(frame, self.gaussians)
+            self._view, rendering = None, self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
             traced = self._trace(frame, rendering)
             touched, labels = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
@@ -101,14 +105,74 @@ class SceneMapper:
             UnknownInstanceError: no such id now.
             TooFewPointsError: too little of it was seen.
         """
-        known = self.instances.ids.tolist()
-        if instance_id not in known:
-            raise UnknownInstanceError(f"there is no instance {instance_id} in the map; it has {known or 'none yet'}")
-        revision = int(self.instances.revisions[known.index(instance_id)])
+        editing.check_known([instance_id], self.instances)
+        revision = int(self.instances.revisions[self.instances.ids == instance_id][0])
         return observe_object(
             instance_id, revision, self.map_id, self.gaussians, self.labels(), self.keyframes, self.rasterizer, UP,
             max_views or self.config.completion.max_views,
         )  # fmt: skip
+
+    def merge(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Make several instances one, under the first id, for good; returns the affected ids.
+
+        Raises:
+            UnknownInstanceError, InvalidEditError: nothing was changed.
+        """
+        editing.check_known(ids, self.instances)
+        affected = editing.merge(self._tracker, ids)
+        self._publish_edit(affected[:1])
+        return affected
+
+    def remove(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Take instances and their Gaussians out of the map; returns the affected ids.
+
+        Raises:
+            UnknownInstanceError: nothing was changed.
+        """
+        editing.check_known(ids, self.instances)
+        gone = editing.remove(self._tracker, ids, self._tracker.labels(self.gaussians), self.gaussians)
+        self._mapper.discard(gone, self.gaussians)
+        self._publish_edit(ids)
+        return tuple(dict.fromkeys(ids))
+
+    def rename(self, instance_id: int, name: str) -> tuple[int, ...]:
+        """Name an instance ('' = no name); returns the affected ids.
+
+        Raises:
+            UnknownInstanceError: nothing was changed.
+        """
+        editing.check_known([instance_id], self.instances)
+        editing.rename(self._tracker, instance_id, name)
+        self._catalogue.relabel(instance_id)
+        self._publish_edit(())
+        return (instance_id,)
+
+    def id_buffer(self, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> IdBuffer:
+        """The instance at every pixel of a view. The latest one is kept: clicks in the same view cost no rendering."""
+        key = (camera, T_world_camera.tobytes())
+        if self._view is None or self._view[0] != key:
+            weight = self.config.tracking.min_trace_weight
+            rendering = render(self.rasterizer, self.gaussians, camera, T_world_camera, weight)
+            labels = torch.from_numpy(self.labels()).to(self.gaussians.device)
+            self._view = (key, id_buffer(rendering.trace, labels, camera.height, camera.width))
+        return self._view[1]
+
+    def instance_near(self, point_m: Float[np.ndarray, " 3"], radius_m: float) -> int:
+        """Instance of the labelled surface nearest to a world point.
+
+        Raises:
+            InvalidEditError: the point is not finite.
+            UnknownInstanceError: none within `radius_m`.
+        """
+        labels = torch.from_numpy(self.labels()).to(self.gaussians.device)
+        point = torch.tensor(point_m, dtype=torch.float32, device=self.gaussians.device)
+        return nearest_instance(point, self.gaussians.means_m.detach(), labels, radius_m)
+
+    def _publish_edit(self, touched: Sequence[int]) -> None:
+        labels = self._tracker.labels(self.gaussians).cpu().numpy()
+        self._catalogue.update(self._tracker, self._means_m(), labels, touched)
+        self.instances = self._catalogue.instances(self._tracker)
+        self._view = None
 
     def _means_m(self) -> Float32[np.ndarray, "N 3"]:
         return self.gaussians.means_m.detach().cpu().numpy()

@@ -32,6 +32,8 @@ class InstanceRecord:
     num_views: int = 0
     num_whole_views: int = 0  # in which one mask showed just it, not cut off by the image border
     wholeness: float = 0.0  # sum over views of the IoU between the instance and its best mask
+    name: str = ""  # given by a user
+    edited: bool = False  # a user named or merged it, so it is an object, whatever its size
 
 
 class Tracker:
@@ -42,7 +44,7 @@ class Tracker:
         self.consensus = ConsensusGraph(config)
         self.identities = Identities()
         self.records: dict[int, InstanceRecord] = {}
-        self._next_segment = 1
+        self.next_segment = 1
 
     def associate(
         self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap
@@ -60,7 +62,7 @@ class Tracker:
 
     def labels(self, gaussians: GaussianMap) -> Int64[Tensor, " N"]:
         """Instance id of every Gaussian, 0 = none. Votes for segments of one instance count together."""
-        table = torch.zeros(self._next_segment, dtype=torch.int64)
+        table = torch.zeros(self.next_segment, dtype=torch.int64)
         for segment, instance in self.identities.instance_of.items():
             table[segment] = instance
         ids = table.to(gaussians.device)[gaussians.vote_ids.long()]  # [N 4]
@@ -96,10 +98,7 @@ class Tracker:
         move_votes(gaussians, rows, segment, new)
         self.consensus.inherit(new, segment)
         self.consensus.add(new, segment, views_together, views_together)
-        instance = self.identities.instance_of.get(segment)
-        if instance is not None:
-            self.identities.instance_of[new] = instance
-            self.identities.segments_of[instance].append(new)
+        self.identities.add_part(new, whole=segment)
 
     def _vote(
         self,
@@ -111,7 +110,7 @@ class Tracker:
     ) -> None:
         """A Gaussian inside its own segment's mask confirms it; others join the mask's main segment."""
         target = torch.tensor([0] + [self._target(m, overlap, container_of) for m in range(1, traced.num_masks + 1)])
-        home = torch.zeros(self._next_segment, dtype=torch.int64)
+        home = torch.zeros(self.next_segment, dtype=torch.int64)
         for segment, mask in container_of.items():
             home[segment] = mask
         own = winners[traced.gaussians]
@@ -144,22 +143,33 @@ class Tracker:
         instance_of = self.identities.instance_of
         instances = {instance_of[s] for s in seen if s in instance_of}
         active = seen.union(*(self.identities.segments_of[i] for i in instances))
-        sizes = torch.bincount(winners, minlength=self._next_segment).tolist()
-        groups = self.consensus.group(self._forget_empty(active, sizes), instance_of)
+        sizes = torch.bincount(winners, minlength=self.next_segment).tolist()
+        known = self._forget_empty(active, sizes)
+        groups = self.consensus.group(known, instance_of, self.identities.bond_of)
         changed = self.identities.regroup(groups, lambda segment: sizes[segment])
         for instance in changed & self.records.keys() & self.identities.merged_into.keys():
-            absorbed = self.records.pop(instance)
-            keeper = self.records.setdefault(self.identities.merged_into[instance], absorbed)
-            keeper.first_seen_ns = min(keeper.first_seen_ns, absorbed.first_seen_ns)
+            self.absorb(self.identities.merged_into[instance], instance)
         return changed
+
+    def absorb(self, keeper: int, absorbed: int) -> None:
+        """Hand over what is remembered of an instance that was merged into another."""
+        gone = self.records.pop(absorbed)
+        kept = self.records.setdefault(keeper, gone)
+        kept.first_seen_ns = min(kept.first_seen_ns, gone.first_seen_ns)
+        kept.last_seen_ns = max(kept.last_seen_ns, gone.last_seen_ns)
+        kept.name = kept.name or gone.name
+        kept.edited |= gone.edited
 
     def _forget_empty(self, segments: set[int], sizes: list[int]) -> set[int]:
         """Drop the segments that no Gaussian belongs to any more; returns the others."""
         for segment in segments:
             if sizes[segment] == 0:
-                self.consensus.forget(segment)
-                self.identities.forget(segment)
+                self.forget(segment)
         return {s for s in segments if sizes[s] > 0}
+
+    def forget(self, segment: int) -> None:
+        self.consensus.forget(segment)
+        self.identities.forget(segment)
 
     def _remember(self, traced: MaskTrace, stamp_ns: int, labels: Int64[Tensor, " N"]) -> set[int]:
         """Update view counts and how whole each instance in view looks; returns the ids in view."""
@@ -180,5 +190,5 @@ class Tracker:
         return in_view
 
     def _new_segment(self) -> int:
-        self._next_segment += 1
-        return self._next_segment - 1
+        self.next_segment += 1
+        return self.next_segment - 1

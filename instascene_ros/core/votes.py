@@ -4,6 +4,7 @@ The argmax of summed alpha*T is the closed-form optimum of lifting 2D labels to 
 so streaming sums replace feature training. Four slots bound the memory; a full table gives up its lightest vote.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,13 @@ def move_votes(gaussians: GaussianMap, rows: Int64[Tensor, " R"], old: int, new:
     """Hand the votes that `rows` gave segment `old` to a segment `new` that has none yet."""
     ids = gaussians.vote_ids[rows]
     gaussians.vote_ids[rows] = torch.where(ids == old, new, ids)
+
+
+def withdraw(gaussians: GaussianMap, segments: Collection[int]) -> None:
+    """Take back every vote for some segments."""
+    gone = torch.tensor(sorted(segments), dtype=torch.int32, device=gaussians.device)
+    void = torch.isin(gaussians.vote_ids, gone)
+    gaussians.vote_ids[void], gaussians.vote_weights[void] = 0, 0.0
 
 
 def votes_for(gaussians: GaussianMap, rows: Int64[Tensor, " R"], segment: int) -> Float32[Tensor, " R"]:

@@ -36,7 +36,7 @@ def two_instances(states: tuple[int, int] = (1, 1)) -> Instances:
         centroids_m=np.array([[1, 2, 2.5], [0, 0, 1]], np.float32), num_points=np.array([100, 50], np.int32),
         num_views=np.array([7, 4], np.int32), first_seen_ns=np.array([1, 2_000_000_003], np.int64),
         last_seen_ns=np.array([5, 3_000_000_000], np.int64), observed_fractions=np.array([np.nan, 0.25], np.float32),
-        merged_ids=((1, 2), ()),
+        merged_ids=((1, 2), ()), names=("mug", ""),
     )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def test_every_field_arrives() -> None:
     assert first.centroid.z == 2.5
     assert (second.first_seen.sec, second.first_seen.nanosec, second.last_seen.sec) == (2, 3, 3)
     assert list(first.merged_ids) == [1, 2] and list(second.merged_ids) == []
+    assert (first.name, second.name) == ("mug", "")
     assert (first.completed_revision, second.completed_revision) == (0, 4)
     assert (first.color.r, first.color.g, first.color.b) == pytest.approx(tuple(c / 255 for c in color_of_id(3)))
 
@@ -77,7 +78,7 @@ def test_markers_are_a_box_and_a_label_for_each() -> None:
     assert by_action(message.markers, Marker.ADD) == [(BOXES, 3), (LABELS, 3), (BOXES, 8), (LABELS, 8)]
     box, label = message.markers[:2]
     assert box.scale.z == pytest.approx(1.2) and box.pose.position.x == 1.0 and 0 < box.color.a < 1
-    assert label.text == "3" and label.pose.position.z > 3 + 0.6
+    assert label.text == "mug" and label.pose.position.z > 3 + 0.6
     assert all(marker.header == HEADER for marker in message.markers)
 
 

@@ -25,19 +25,20 @@ def a_map(n: int = 7, ids: tuple[int, ...] = (2, 5), merged: tuple[tuple[int, ..
     i32, i64 = np.arange(1, k + 1, dtype=np.int32), np.arange(1, k + 1, dtype=np.int64) << 60
     instances = Instances(
         np.array(ids, np.int32), i32, i32, random(k), random(k, 3), random(k, 4), random(k, 3), random(k, 3), i32, i32,
-        i64, i64, np.full(k, np.nan, np.float32), merged,
+        i64, i64, np.full(k, np.nan, np.float32), merged, tuple(f"thing {i} ü" for i in ids),
     )  # fmt: skip
     labels = np.resize(np.array([*ids, 0], np.int32), n)
     return SavedMap("a-map-id", gaussians, labels, instances)
 
 
 def assert_same(one: SavedMap, other: SavedMap) -> None:
-    assert (one.map_id, one.instances.merged_ids) == (other.map_id, other.instances.merged_ids)
+    assert one.map_id == other.map_id
+    assert (one.instances.merged_ids, one.instances.names) == (other.instances.merged_ids, other.instances.names)
     np.testing.assert_array_equal(one.labels, other.labels)
     for name, column in one.gaussians.columns().items():
         np.testing.assert_array_equal(column, other.gaussians.columns()[name], strict=True)
     for f in fields(Instances):
-        if f.name != "merged_ids":
+        if f.name not in ("merged_ids", "names"):
             np.testing.assert_array_equal(getattr(one.instances, f.name), getattr(other.instances, f.name), strict=True)
 
 
