@@ -1,4 +1,6 @@
-"""The robot: the nodes `scene` and `completion`, and RViz where asked for. `--show-args` explains every argument."""
+"""The robot: the nodes `scene` and `completion`, adapters, and RViz where asked for. `--show-args` explains it all."""
+
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -6,9 +8,23 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-SHARE = get_package_share_directory("instascene_ros")
-# Several robots share one network: each keeps its transforms in its namespace.
-REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
+CONFIG = Path(get_package_share_directory("instascene_ros")) / "config"
+YES_NO = ["true", "false"]
+# camera_config -> what its driver calls colour, colour's camera_info, and depth registered to colour
+DRIVER_TOPICS = {
+    "realsense_d435": (
+        "/camera/camera/color/image_raw", "/camera/camera/color/camera_info",
+        "/camera/camera/aligned_depth_to_color/image_raw",
+    ),
+    "zed": (
+        "/zed/zed_node/rgb/color/rect/image", "/zed/zed_node/rgb/color/rect/camera_info",
+        "/zed/zed_node/depth/depth_registered",
+    ),
+    "azure_kinect": ("/rgb/image_raw", "/rgb/camera_info", "/depth_to_rgb/image_raw"),
+    "sim": ("/camera/image", "/camera/camera_info", "/camera/depth_image"),
+}  # fmt: skip
+STREAMS = ("color/image", "color/camera_info", "depth/image")
+TOPIC_ARGUMENTS = ("color_topic", "camera_info_topic", "depth_topic")
 
 
 def argument(context: LaunchContext, name: str) -> str:
@@ -16,9 +32,40 @@ def argument(context: LaunchContext, name: str) -> str:
     return LaunchConfiguration(name).perform(context)
 
 
-def overrides(context: LaunchContext, names: tuple[str, ...]) -> dict[str, str]:
-    """Parameters given as launch arguments; an empty argument leaves what params_file says."""
-    return {name: argument(context, name) for name in names if argument(context, name)}
+def is_true(context: LaunchContext, name: str) -> bool:
+    return argument(context, name).lower() == "true"
+
+
+def overrides(context: LaunchContext, names: dict[str, str]) -> dict[str, str]:
+    """Parameters given as launch arguments {argument: parameter}; an empty argument leaves what the files say."""
+    return {parameter: argument(context, name) for name, parameter in names.items() if argument(context, name)}
+
+
+def camera_config(context: LaunchContext) -> list[str]:
+    """The parameter file of the sensor: a name of config/, or a path."""
+    given = argument(context, "camera_config")
+    if not given:
+        return []
+    path = Path(given) if given.endswith(".yaml") else CONFIG / f"{given}.yaml"
+    if not path.is_file():
+        known = ", ".join(DRIVER_TOPICS)
+        raise FileNotFoundError(f"camera_config {given!r}: no file {path}; expected {known} or a path")
+    return [str(path)]
+
+
+def remappings(context: LaunchContext) -> list[tuple[str, str]]:
+    """Our names -> the driver's, of the first camera; and transforms of this namespace alone, where asked for."""
+    camera = (argument(context, "cameras") or "camera").split(",")[0].strip()
+    driver = DRIVER_TOPICS.get(argument(context, "camera_config"), ("", "", ""))
+    given = [argument(context, name) or topic for name, topic in zip(TOPIC_ARGUMENTS, driver, strict=True)]
+    found = [(f"{camera}/{stream}", topic) for stream, topic in zip(STREAMS, given, strict=True) if topic]
+    if pose_topic := argument(context, "pose_topic"):
+        found += [(f"{camera}/pose", pose_topic), ("odom", pose_topic)]
+    return found + transforms(context)
+
+
+def transforms(context: LaunchContext) -> list[tuple[str, str]]:
+    return [("/tf", "tf"), ("/tf_static", "tf_static")] if is_true(context, "relative_tf") else []
 
 
 def nodes(context: LaunchContext) -> list:
@@ -26,25 +73,31 @@ def nodes(context: LaunchContext) -> list:
     common = {
         "package": "instascene_ros",
         "namespace": argument(context, "namespace"),
-        "remappings": REMAPPINGS,
         "output": "screen",
         "arguments": ["--ros-args", "--log-level", argument(context, "log_level")],
+        "sigterm_timeout": "15",  # the frame or the file at hand is finished first
     }
-    sim_time = {"use_sim_time": argument(context, "use_sim_time").lower() == "true"}
-    given = overrides(context, ("map_frame", "pose_source", "device", "segmenter")) | sim_time
+    managed = {"autostart": is_true(context, "autostart")}
+    files = [argument(context, "params_file"), *camera_config(context)]
+    sim_time = {"use_sim_time": is_true(context, "use_sim_time")}
+    same = {name: name for name in ("map_frame", "pose_source", "device", "segmenter", "load_map")}
+    given = overrides(context, same | {"segmentation": "masks"}) | sim_time | managed
     if cameras := argument(context, "cameras"):
         given["cameras"] = [name.strip() for name in cameras.split(",")]
-    params_file = argument(context, "params_file")
-    started = [Node(executable="scene", name="scene", parameters=[params_file, given], **common)]
-    if argument(context, "completion").lower() == "true":
-        started.append(Node(executable="completion", name="completion", parameters=[params_file, sim_time], **common))
-    return started + rviz(context, sim_time)
+    scene = Node(
+        executable="scene", name="scene", parameters=[*files, given], remappings=remappings(context), **common
+    )
+    others = [name for name in ("completion", "planning_scene", "detections") if is_true(context, name)]
+    return [
+        scene,
+        *(Node(executable=name, name=name, parameters=[*files, sim_time | managed], **common) for name in others),
+        *rviz(context, sim_time),
+    ]
 
 
 def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
     """RViz in the same namespace, because the topics of the shipped configuration are relative."""
-    wanted = argument(context, "rviz").lower()
-    if wanted == "false":
+    if not is_true(context, "rviz"):
         return []
     try:
         get_package_prefix("rviz2")
@@ -57,64 +110,123 @@ def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
             executable="rviz2",
             name="rviz",
             namespace=argument(context, "namespace"),
-            remappings=REMAPPINGS,
+            remappings=transforms(context),
             parameters=[sim_time],
             arguments=["-d", argument(context, "rviz_config"), *(["-f", fixed_frame] if fixed_frame else [])],
         )
     ]
 
 
+def general_arguments() -> list[DeclareLaunchArgument]:
+    """How the nodes run."""
+    return [
+        DeclareLaunchArgument(
+            "namespace", default_value="instascene", description="Namespace of all nodes, topics and services."
+        ),
+        DeclareLaunchArgument(
+            "use_sim_time", default_value="false", choices=YES_NO, description="Take the time from /clock."
+        ),
+        DeclareLaunchArgument(
+            "params_file", default_value=str(CONFIG / "instascene.yaml"), description="Parameters of all nodes."
+        ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="true",
+            choices=YES_NO,
+            description="Configure and activate the nodes; false leaves that to a lifecycle manager.",
+        ),
+        DeclareLaunchArgument(
+            "log_level", default_value="info", description="debug, info, warn, error or fatal, for all nodes."
+        ),
+        DeclareLaunchArgument(
+            "device",
+            default_value="",
+            choices=["", "auto", "cpu", "cuda"],
+            description="What the map is rendered on. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "load_map", default_value="", description="Saved map to start from, a folder of save_map. '' = none."
+        ),
+        DeclareLaunchArgument(
+            "completion", default_value="true", choices=YES_NO, description="Start the node that completes objects."
+        ),
+        DeclareLaunchArgument(
+            "planning_scene",
+            default_value="false",
+            choices=YES_NO,
+            description="Start the adapter that keeps MoveIt's planning scene up to date (needs moveit_msgs).",
+        ),
+        DeclareLaunchArgument(
+            "detections",
+            default_value="false",
+            choices=YES_NO,
+            description="Start the adapter that publishes vision_msgs/Detection3DArray (needs vision_msgs).",
+        ),
+        DeclareLaunchArgument("rviz", default_value="false", choices=YES_NO, description="Start RViz."),
+        DeclareLaunchArgument(
+            "rviz_config", default_value=str(CONFIG / "instascene.rviz"), description="What RViz shows."
+        ),
+    ]
+
+
+def input_arguments() -> list[DeclareLaunchArgument]:
+    """Where images, poses and masks come from."""
+    return [
+        DeclareLaunchArgument(
+            "camera_config",
+            default_value="",
+            description="Sensor: realsense_d435, zed, azure_kinect or sim, or a .yaml of parameters. '' = none.",
+        ),
+        DeclareLaunchArgument(
+            "cameras",
+            default_value="",
+            description="Camera names, joined by commas: topics <camera>/color/image etc. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "color_topic", default_value="", description="Colour of the first camera. '' = camera_config's or ours."
+        ),
+        DeclareLaunchArgument(
+            "camera_info_topic", default_value="", description="Its camera_info. '' = camera_config's or ours."
+        ),
+        DeclareLaunchArgument(
+            "depth_topic",
+            default_value="",
+            description="Its depth, registered (aligned) to colour. '' = camera_config's or ours.",
+        ),
+        DeclareLaunchArgument(
+            "pose_topic", default_value="", description="Its poses, or odometry. '' = <camera>/pose, or odom."
+        ),
+        DeclareLaunchArgument(
+            "map_frame",
+            default_value="",
+            description="Frame to map and publish in, e.g. odom or base_link; must not jump. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "pose_source",
+            default_value="",
+            choices=["", "pose", "odom", "tf"],
+            description="Where camera poses come from: topic <camera>/pose, topic odom, or TF. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "relative_tf",
+            default_value="false",
+            choices=YES_NO,
+            description="Take transforms from <namespace>/tf, not /tf: for several robots, each with its own tree.",
+        ),
+        DeclareLaunchArgument(
+            "segmentation",
+            default_value="",
+            choices=["", "auto", "topic", "segmenter"],
+            description="Entity masks: topic, segmenter, or auto = the topic if it has a publisher. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "segmenter",
+            default_value="",
+            description="Segmenter of frames that come without masks, e.g. geometric. '' = params_file.",
+        ),
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Arguments first, each with what it does."""
-    yes_no = ["true", "false"]
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                "namespace", default_value="instascene", description="Namespace of all nodes, topics and services."
-            ),
-            DeclareLaunchArgument(
-                "use_sim_time", default_value="false", choices=yes_no, description="Take the time from /clock."
-            ),
-            DeclareLaunchArgument(
-                "params_file", default_value=f"{SHARE}/config/instascene.yaml", description="Parameters of all nodes."
-            ),
-            DeclareLaunchArgument(
-                "log_level", default_value="info", description="debug, info, warn, error or fatal, for all nodes."
-            ),
-            DeclareLaunchArgument(
-                "cameras",
-                default_value="",
-                description="Camera names, joined by commas: topics <camera>/color/image etc. '' = params_file.",
-            ),
-            DeclareLaunchArgument(
-                "map_frame",
-                default_value="",
-                description="Frame to map and publish in, e.g. odom or base_link; must not jump. '' = params_file.",
-            ),
-            DeclareLaunchArgument(
-                "pose_source",
-                default_value="",
-                choices=["", "pose", "odom", "tf"],
-                description="Where camera poses come from: topic <camera>/pose, topic odom, or TF. '' = params_file.",
-            ),
-            DeclareLaunchArgument(
-                "device",
-                default_value="",
-                choices=["", "auto", "cpu", "cuda"],
-                description="What the map is rendered on. '' = params_file.",
-            ),
-            DeclareLaunchArgument(
-                "segmenter",
-                default_value="",
-                description="Segmenter of frames that come without masks, e.g. geometric. '' = params_file.",
-            ),
-            DeclareLaunchArgument(
-                "completion", default_value="true", choices=yes_no, description="Start the node that completes objects."
-            ),
-            DeclareLaunchArgument("rviz", default_value="false", choices=yes_no, description="Start RViz."),
-            DeclareLaunchArgument(
-                "rviz_config", default_value=f"{SHARE}/config/instascene.rviz", description="What RViz shows."
-            ),
-            OpaqueFunction(function=nodes),
-        ]
-    )
+    return LaunchDescription([*general_arguments(), *input_arguments(), OpaqueFunction(function=nodes)])

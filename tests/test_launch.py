@@ -22,9 +22,11 @@ SHOWN = {  # topic: (reliability, durability), as the nodes publish it
     "debug/render": LIVE,
 }
 ROBOT_ARGUMENTS = {
-    "namespace", "use_sim_time", "params_file", "log_level", "cameras", "map_frame", "pose_source", "device",
-    "segmenter", "completion", "rviz", "rviz_config",
+    "namespace", "use_sim_time", "params_file", "autostart", "log_level", "camera_config", "cameras", "color_topic",
+    "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf", "device",
+    "segmentation", "segmenter", "load_map", "completion", "planning_scene", "detections", "rviz", "rviz_config",
 }  # fmt: skip
+SENSORS = ("realsense_d435", "zed", "azure_kinect", "sim")
 
 
 def declarations(path: Path) -> list[ast.Call]:
@@ -50,7 +52,7 @@ def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
 def test_every_configuration_that_is_read_is_declared(path: Path) -> None:
     """A name that nobody declares would be missing from --show-args."""
     source = ast.parse(path.read_text())
-    reads = {"LaunchConfiguration", "argument"}
+    reads = {"LaunchConfiguration", "argument", "is_true"}
     read = {
         arg.value
         for call in ast.walk(source) if isinstance(call, ast.Call) and getattr(call.func, "id", "") in reads
@@ -119,6 +121,57 @@ def test_the_robot_starts_scene_and_completion_in_its_namespace() -> None:
     assert [node.node_name for node in nodes] == ["/instascene/scene", "/instascene/completion"]
     nodes, _ = described(ROBOT, namespace="left_arm", completion="false", map_frame="base_link", cameras="wrist,head")
     assert [node.node_name for node in nodes] == ["/left_arm/scene"]
+    nodes, _ = described(ROBOT, planning_scene="true", detections="true")
+    names = ("scene", "completion", "planning_scene", "detections")
+    assert [node.node_name for node in nodes] == [f"/instascene/{name}" for name in names]
+
+
+def remapped(nodes: list) -> dict[str, str]:
+    """What the first node's topics are called instead."""
+    return {"".join(part.text for part in a): "".join(part.text for part in b) for a, b in nodes[0]._Node__remappings}
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_transforms_are_the_robots_unless_every_robot_has_its_own() -> None:
+    """A broadcaster publishes on /tf: a node in a namespace has to hear it without being told."""
+    assert remapped(described(ROBOT)[0]) == {}
+    nodes, _ = described(ROBOT, namespace="robot_1/instascene", relative_tf="true")
+    assert remapped(nodes) == {"/tf": "tf", "/tf_static": "tf_static"}
+
+
+@pytest.mark.usefixtures("with_launch")
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_sensor_brings_its_topics_and_parameters(sensor: str) -> None:
+    nodes, _ = described(ROBOT, camera_config=sensor, cameras="wrist, head", depth_topic="/my/depth")
+    found = remapped(nodes)
+    assert set(found) == {f"wrist/{stream}" for stream in ("color/image", "color/camera_info", "depth/image")}
+    assert found["wrist/depth/image"] == "/my/depth", "what is given by hand overrules the sensor"
+    files = [Path(file).name for file, is_file in nodes[0]._Node__expanded_parameter_arguments if is_file]
+    assert files[:2] == ["instascene.yaml", f"{sensor}.yaml"], "the defaults first: later files win"
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_an_unknown_sensor_names_the_known_ones() -> None:
+    with pytest.raises(FileNotFoundError, match="realsense_d435, zed, azure_kinect, sim"):
+        described(ROBOT, camera_config="kinect_v1")
+
+
+def flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_sensor_sets_existing_parameters_under_the_same_nodes(sensor: str) -> None:
+    """Under other node patterns the defaults, which come first, would win over the specialisation."""
+    every = yaml.safe_load((ROOT / "config" / "instascene.yaml").read_text())
+    special = yaml.safe_load((ROOT / "config" / f"{sensor}.yaml").read_text())
+    for pattern, parameters in special.items():
+        known, given = flat(every[pattern]["ros__parameters"]), flat(parameters["ros__parameters"])
+        assert set(given) <= set(known), f"{pattern}: {sorted(set(given) - set(known))}"
+        assert all(type(given[name]) is type(known[name]) for name in given), "rcl refuses another type"
 
 
 @pytest.mark.usefixtures("with_launch")
