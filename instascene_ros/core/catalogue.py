@@ -1,12 +1,13 @@
 """The published list of instances: which exist, how large they are, when they last changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 from scipy.spatial.transform import Rotation
 
+from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.instances import Instances, InstanceState
@@ -34,6 +35,22 @@ class Shape:
         low, high = np.percentile(points_m @ axes, [1, 99], axis=0)  # the outermost points are the noisiest
         center_m, size_m = axes @ ((low + high) / 2), high - low
         return cls(*(a.astype(np.float32) for a in (center_m, axes, size_m, points_m.mean(axis=0))), len(points_m))
+
+    @classmethod
+    def table(cls, shapes: Sequence["Shape"]) -> Columns:
+        """A row for each of them, to save."""
+        rows = {"center_m": (3,), "axes": (3, 3), "size_m": (3,), "centroid_m": (3,)}
+        columns = {
+            name: np.array([getattr(shape, name) for shape in shapes], np.float32).reshape(-1, *row)
+            for name, row in rows.items()
+        }
+        return {**columns, "num_points": np.array([s.num_points for s in shapes], np.int64)}
+
+    @classmethod
+    def from_table(cls, columns: Columns) -> list["Shape"]:
+        """Raises ValueError: the columns do not fit together."""
+        found = checked(cls.table([]), columns)
+        return [cls(*row[:-1], int(row[-1])) for row in zip(*found.values(), strict=True)]
 
     def differs(self, other: "Shape") -> bool:
         moved_m = np.abs(np.concatenate([self.center_m - other.center_m, self.size_m - other.size_m])).max()
@@ -94,19 +111,6 @@ class Catalogue:
         """Too large whatever its outliers and orientation: spares tables and walls the careful look."""
         return bool(np.ptp(np.percentile(points_m, [5, 95], axis=0), axis=0).max() > self.config.max_object_size_m)
 
-    @classmethod
-    def restored(
-        cls, config: TrackingConfig, up: Float64[np.ndarray, " 3"], tracker: Tracker, instances: Instances,
-        means_m: Float32[np.ndarray, "N 3"], labels: Int64[np.ndarray, " N"],
-    ) -> "Catalogue":  # fmt: skip
-        """The catalogue of a saved map: shapes are measured anew, revisions go on from those of `instances`."""
-        catalogue = cls(config, up)
-        catalogue.update(tracker, means_m, labels, instances.ids.tolist())
-        for instance, revision in zip(instances.ids.tolist(), instances.revisions.tolist(), strict=True):
-            if instance in catalogue._entries:
-                catalogue._entries[instance].revision = revision
-        return catalogue
-
     def relabel(self, instance: int) -> None:
         """A new name is a new revision."""
         self._entries[instance].revision += 1
@@ -147,6 +151,32 @@ class Catalogue:
             merged_ids=tuple(tracker.identities.absorbed_by(i) for i in ids),
             names=tuple(r.name for r in records),
         )
+
+    def columns(self) -> Columns:
+        """All entries, to save."""
+        entries = self._entries.values()
+        return {
+            "entries.instance": np.array(list(self._entries), np.int64),
+            "entries.revision": np.array([e.revision for e in entries], np.int64),
+            **prefixed("shapes", Shape.table([e.shape for e in entries])),
+            **prefixed("revised_at", Shape.table([e.revised_at for e in entries])),
+        }
+
+    def restore(self, columns: Columns, tracker: Tracker) -> None:
+        """Take over saved entries.
+
+        Raises:
+            ValueError: the columns do not fit together, or the tracker does not know one of the instances.
+        """
+        found = checked(self.columns(), columns)
+        instances, revisions = (found[f"entries.{name}"].tolist() for name in ("instance", "revision"))
+        shapes, revised_at = (Shape.from_table(under(name, found)) for name in ("shapes", "revised_at"))
+        if not len(instances) == len(shapes) == len(revised_at):
+            raise ValueError(f"{len(instances)} instances, {len(shapes)} shapes, {len(revised_at)} before")
+        if unknown := set(instances) - set(tracker.records):
+            raise ValueError(f"instances {sorted(unknown)[:5]} have no record")
+        rows = zip(instances, shapes, revised_at, revisions, strict=True)
+        self._entries = {instance: _Entry(*entry) for instance, *entry in rows}
 
     def _state(self, record: InstanceRecord) -> InstanceState:
         # What the image border always cuts off may be a piece of floor or wall; what masks rarely agree on, a fragment.

@@ -32,9 +32,19 @@ class ConsensusGraph:
         return self._counts.get(a, {}).get(b) or PairCount()
 
     def pairs(self) -> Iterator[tuple[int, int, PairCount]]:
-        """Every pair that some view observed, once."""
+        """Every pair that some view observed, from both sides, in the order that settles ties."""
         for a, row in self._counts.items():
-            yield from ((a, b, pair) for b, pair in row.items() if a < b)
+            yield from ((a, b, pair) for b, pair in row.items())
+
+    @classmethod
+    def from_pairs(cls, config: TrackingConfig, pairs: Iterable[tuple[int, int, PairCount]]) -> "ConsensusGraph":
+        """The graph that `pairs` told. Raises ValueError: a pair is known from one side only."""
+        graph = cls(config)
+        for a, b, pair in pairs:
+            graph._counts.setdefault(a, {})[b] = pair
+        if any(graph.count(b, a) != pair for a, b, pair in graph.pairs()):
+            raise ValueError("some pairs of segments count differently from either side")
+        return graph
 
     def observe(self, container_of: dict[int, int]) -> None:
         """Add one view: the mask that holds each observed segment."""

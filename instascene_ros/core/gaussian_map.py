@@ -88,6 +88,10 @@ class GaussianMap:
         """A new map of the chosen rows."""
         return self._each_column(lambda _, column: column[rows])
 
+    def copied(self) -> "GaussianMap":
+        """The same rows in memory of their own."""
+        return self._each_column(lambda _, column: column.detach().clone())
+
     def append(self, other: "GaussianMap") -> None:
         """Add the rows of another map at the end."""
         self._replace(self._each_column(lambda name, column: torch.cat([column, getattr(other, name)])))

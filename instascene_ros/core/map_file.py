@@ -1,7 +1,5 @@
 """The map on disk: saved whole (`.npz`, ours), or as a splat PLY that other viewers open."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,25 +9,27 @@ from jaxtyping import Float32, Int32, Shaped
 from torch import Tensor
 
 from instascene_ros.core.atomic_file import replacing
+from instascene_ros.core.column_file import UNREADABLE, read_columns, write_columns
+from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
 
-FORMAT, VERSION = "instascene map", 1
+FORMAT, VERSION = "instascene map", 2  # 1: without `state`
 SH_C0 = 0.28209479177387814  # first spherical harmonic: colour = 0.5 + SH_C0 * f_dc
 FLAT_LOG_SCALE = float(np.log(1e-5))  # third axis of a disc for viewers that draw ellipsoids, log m
 RAGGED = ("merged_ids", "names")  # columns of Instances that are not arrays
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class SavedMap:
-    """What a saved map holds: enough to show, query and go on from it."""
+    """What a saved map holds: enough to show and query it, and with `state` to go on mapping."""
 
     map_id: str
     gaussians: GaussianMap
     labels: Int32[np.ndarray, " N"]  # instance of every Gaussian, 0 = none
     instances: Instances
+    state: Columns | None = None  # what `SceneMapper.restore` needs besides; None where a client saved what it heard
 
 
 def save_map(path: Path, saved: SavedMap) -> int:
@@ -38,30 +38,27 @@ def save_map(path: Path, saved: SavedMap) -> int:
     Raises:
         OSError: the folder cannot be written or the disk is full; an older file at `path` is then untouched.
     """
-    columns = {f"gaussians.{name}": column for name, column in saved.gaussians.columns().items()}
-    merged = saved.instances.merged_ids
-    for f in fields(Instances):
-        if f.name not in RAGGED:
-            columns[f"instances.{f.name}"] = getattr(saved.instances, f.name)
-    columns["instances.merged_counts"] = np.array([len(ids) for ids in merged], np.int32)
-    columns["instances.merged_flat"] = np.array([i for ids in merged for i in ids], np.int32)
-    columns["instances.names"] = np.array(saved.instances.names, np.str_)
-    with replacing(path) as temporary:
-        np.savez(temporary, format=FORMAT, version=VERSION, map_id=saved.map_id, labels=saved.labels, **columns)
-    return path.stat().st_size
+    head = {"format": np.array(FORMAT), "version": np.array(VERSION), "map_id": np.array(saved.map_id)}
+    columns = {
+        **head, "labels": saved.labels, **prefixed("gaussians", saved.gaussians.columns()),
+        **prefixed("instances", _instance_columns(saved.instances)), **prefixed("state", saved.state or {}),
+        "instances.names": np.array(saved.instances.names, np.str_),
+    }  # fmt: skip
+    return write_columns(path, columns)
 
 
 def load_map(path: Path) -> SavedMap:
-    """Read what `save_map` wrote, checking every column before anything is returned.
+    """Read what `save_map` wrote, also in an older version, checking every column before anything is returned.
+
+    It takes no more memory than the file is large. What `state` holds is checked by whoever restores it.
 
     Raises:
         InvalidSceneError: missing, truncated, corrupt, not a map of ours, or of a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
+        stored = read_columns(path)
         if str(stored["format"]) != FORMAT:
-            raise ValueError(f"its format is {str(stored['format'])!r}")
+            raise ValueError(f"its format is {str(stored['format'])[:80]!r}")
         if int(stored["version"]) > VERSION:
             raise ValueError(f"it is version {int(stored['version'])}; update instascene_ros to read it")
         return _saved_map(stored)
@@ -72,41 +69,39 @@ def load_map(path: Path) -> SavedMap:
         ) from error
 
 
-def _saved_map(stored: dict[str, Shaped[np.ndarray, "..."]]) -> SavedMap:
-    expected = GaussianMap.empty().columns()
-    gaussians = _checked(expected, {name: stored[f"gaussians.{name}"] for name in expected})
-    if not np.isfinite(gaussians["means_m"]).all():
-        raise ValueError("some Gaussians have no finite position")
-    num_gaussians = len(gaussians["means_m"])
-    labels = _checked({"labels": np.zeros(num_gaussians, np.int32)}, stored)["labels"]
-    if len(labels) != num_gaussians:
-        raise ValueError(f"{len(labels)} labels for {num_gaussians} Gaussians")
-    expected = {f.name: getattr(Instances.empty(), f.name) for f in fields(Instances) if f.name not in RAGGED}
-    columns = _checked(expected, {name: stored[f"instances.{name}"] for name in expected})
-    ends = np.cumsum(stored["instances.merged_counts"])
-    flat = [int(i) for i in stored["instances.merged_flat"]]
-    if len(ends) != len(columns["ids"]) or (ends[-1] if len(ends) else 0) != len(flat):
+def _saved_map(stored: Columns) -> SavedMap:
+    columns = checked(GaussianMap.empty().columns(), under("gaussians", stored))
+    for name, column in columns.items():
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise ValueError(f"some Gaussians have no finite {name}")
+    labels = checked({"labels": np.zeros(0, np.int32)}, stored)["labels"]
+    if len(labels) != len(columns["means_m"]):
+        raise ValueError(f"{len(labels)} labels for {len(columns['means_m'])} Gaussians")
+    gaussians = GaussianMap(**{name: torch.from_numpy(column) for name, column in columns.items()})
+    instances = _instances(under("instances", stored))
+    return SavedMap(str(stored["map_id"]), gaussians, labels, instances, under("state", stored) or None)
+
+
+def _instance_columns(instances: Instances) -> Columns:
+    """`merged_ids`, which is ragged, as the count of each row and all ids one after the other."""
+    merged = instances.merged_ids
+    columns = {f.name: getattr(instances, f.name) for f in fields(Instances) if f.name not in RAGGED}
+    columns["merged_counts"] = np.array([len(ids) for ids in merged], np.int32)
+    return {**columns, "merged.flat": np.array([i for ids in merged for i in ids], np.int32)}
+
+
+def _instances(stored: Columns) -> Instances:
+    if "merged_flat" in stored:  # as version 1 calls it
+        stored = {**stored, "merged.flat": stored["merged_flat"]}
+    columns = checked(_instance_columns(Instances.empty()), stored)
+    counts, flat = columns.pop("merged_counts"), columns.pop("merged.flat")
+    if (counts < 0).any() or counts.sum() != len(flat):
         raise ValueError("the merged ids do not fit the instances")
-    merged = tuple(tuple(flat[start:end]) for start, end in zip([0, *ends], ends, strict=False))
-    names = tuple(map(str, stored.get("instances.names", ())))  # maps of earlier releases have none
-    if names and len(names) != len(columns["ids"]):
-        raise ValueError(f"{len(names)} names for {len(columns['ids'])} instances")
-    map_of = GaussianMap(**{name: torch.from_numpy(column) for name, column in gaussians.items()})
-    return SavedMap(str(stored["map_id"]), map_of, labels, Instances(**columns, merged_ids=merged, names=names))
-
-
-def _checked(
-    expected: dict[str, Shaped[np.ndarray, "..."]], stored: dict[str, Shaped[np.ndarray, "..."]]
-) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """The stored columns, if each has the expected type and row shape and all have the same number of rows."""
-    rows = {stored[name].shape[:1] for name in expected}
-    if len(rows) > 1:
-        raise ValueError(f"columns of different lengths: { {name: len(stored[name]) for name in expected} }")
-    for name, like in expected.items():
-        found = stored[name]
-        if (found.dtype, found.ndim, found.shape[1:]) != (like.dtype, like.ndim, like.shape[1:]):
-            raise ValueError(f"column {name} is {found.dtype}{list(found.shape)}")
-    return {name: stored[name] for name in expected}
+    merged = tuple(tuple(ids.tolist()) for ids in np.split(flat, np.cumsum(counts)))[: len(counts)]
+    names = tuple(map(str, stored.get("names", ())))  # version 1 has none
+    if names and len(names) != len(counts):
+        raise ValueError(f"{len(names)} names for {len(counts)} instances")
+    return Instances(**columns, merged_ids=merged, names=names)
 
 
 def write_splats(path: Path, gaussians: GaussianMap) -> None:

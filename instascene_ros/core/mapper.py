@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.frame import Frame
+from instascene_ros.core.frame_columns import frame_columns, frames_of_columns
 from instascene_ros.core.fusion import fuse
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.keyframe import Keyframe
@@ -56,6 +58,40 @@ class Mapper:
         """Take Gaussians out of the map."""
         gaussians.confidence[rows] = -1.0
         self._prune(gaussians)
+
+    def columns(self) -> Columns:
+        """Keyframes, window and optimiser, to save."""
+        frames = list(self.keyframes)
+        window = [k.frame for k in self._window]
+        frames += [f for f in window if not any(f is known for known in frames)]
+        place = {id(frame): index for index, frame in enumerate(window)}
+        return {
+            "frames_since_keyframe": np.array(self._frames_since_keyframe),
+            "num_remembered": np.array(len(self.keyframes)),  # the others are only in the window
+            "keyframes.place_in_window": np.array([place.get(id(f), -1) for f in frames], np.int64),
+            **prefixed("keyframes", frame_columns(frames)),
+            **prefixed("optimizer", self._optimizer.columns()),
+        }
+
+    def restore(self, columns: Columns, gaussians: GaussianMap) -> None:
+        """Take over saved keyframes, window and optimiser of a map.
+
+        Raises:
+            ValueError: the columns do not fit together or do not fit the map.
+        """
+        numbers = {name: np.array(0) for name in ("frames_since_keyframe", "num_remembered")}
+        found = checked(numbers | {"keyframes.place_in_window": np.zeros(0, np.int64)}, columns)
+        frames = frames_of_columns(under("keyframes", columns))
+        places = found["keyframes.place_in_window"].tolist()
+        num_remembered = int(found["num_remembered"])
+        if len(places) != len(frames) or not 0 <= num_remembered <= len(frames):
+            raise ValueError(f"{len(places)} places in the window, {num_remembered} remembered, {len(frames)} frames")
+        window = sorted((place, index) for index, place in enumerate(places) if place >= 0)
+        self._optimizer = RowAdam.from_columns(gaussians, under("optimizer", columns))
+        self._window = [Keyframe(frames[index], self.config, self.rasterizer.device) for _, index in window]
+        self._window = self._window[-self.config.refine_window :]
+        self.keyframes = frames[:num_remembered][-self.config.max_keyframes :]
+        self._frames_since_keyframe = int(found["frames_since_keyframe"])
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)

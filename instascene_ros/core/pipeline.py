@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int32
 
-from instascene_ros.core import depth, editing
+from instascene_ros.core import association_state, depth, editing
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.catalogue import Catalogue
+from instascene_ros.core.columns import prefixed, under
 from instascene_ros.core.config import Config
 from instascene_ros.core.crumbs import without_crumbs
-from instascene_ros.core.errors import InvalidFrameError
+from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
+from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.mapper import Mapper
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import ObjectObservation
@@ -59,10 +61,42 @@ class SceneMapper:
         self.map_id = str(uuid.uuid4())
         self.gaussians = GaussianMap.empty(self.rasterizer.device)
         self.instances = Instances.empty()
-        self._mapper = Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
+        self._mapper = self._new_mapper()
         self._tracker = Tracker(self.config.tracking)
         self._catalogue = Catalogue(self.config.tracking, UP)
         self._view: tuple[tuple[Camera, bytes], IdBuffer] | None = None  # the latest view that was clicked in
+
+    def snapshot(self) -> SavedMap:
+        """All of the scene as it is now, in memory of its own: to show, to save, and to `restore`."""
+        state = {
+            **prefixed("mapper", self._mapper.columns()),
+            **prefixed("association", association_state.columns_of(self._tracker)),
+            **prefixed("catalogue", self._catalogue.columns()),
+        }
+        return SavedMap(self.map_id, self.gaussians.copied(), self.labels(), self.instances, state)
+
+    def restore(self, saved: SavedMap) -> None:
+        """Become the scene that was saved: the next frame goes on from there, with the same ids and `map_id`.
+
+        Raises:
+            InvalidSceneError: it has no state to go on from, or its parts do not fit together; nothing was changed.
+        """
+        if saved.state is None:
+            raise InvalidSceneError(
+                f"map {saved.map_id} can be shown but not gone on from: it was saved by a client or by an "
+                "older version; save it with `save_map` or `instascene run`"
+            )
+        gaussians, mapper = saved.gaussians.copied().to(self.rasterizer.device), self._new_mapper()
+        catalogue = Catalogue(self.config.tracking, UP)
+        try:
+            mapper.restore(under("mapper", saved.state), gaussians)
+            association = under("association", saved.state)
+            tracker = association_state.tracker_from(association, self.config.tracking, gaussians)
+            catalogue.restore(under("catalogue", saved.state), tracker)
+        except ValueError as error:
+            raise InvalidSceneError(f"the saved scene {saved.map_id} is damaged: {error}; save it again") from error
+        self.map_id, self.gaussians, self.instances = saved.map_id, gaussians, catalogue.instances(tracker)
+        self._mapper, self._tracker, self._catalogue, self._view = mapper, tracker, catalogue, None
 
     def process(self, frame: Frame) -> SceneUpdate:
         """Take in one frame.
@@ -173,6 +207,9 @@ class SceneMapper:
         self._catalogue.update(self._tracker, self._means_m(), labels, touched)
         self.instances = self._catalogue.instances(self._tracker)
         self._view = None
+
+    def _new_mapper(self) -> Mapper:
+        return Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
 
     def _means_m(self) -> Float32[np.ndarray, "N 3"]:
         return self.gaussians.means_m.detach().cpu().numpy()

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Rasterizer
@@ -39,6 +40,24 @@ class RowAdam:
     def keep(self, rows: Bool[Tensor, " N"]) -> None:
         self._moments = {name: (first[rows], second[rows]) for name, (first, second) in self._moments.items()}
         self._steps = self._steps[rows]
+
+    def columns(self) -> Columns:
+        """All of it, to save."""
+        moments = {f"{k}.{name}": pair[k] for name, pair in self._moments.items() for k in (0, 1)}
+        return {name: column.cpu().numpy().copy() for name, column in (moments | {"steps": self._steps}).items()}
+
+    @classmethod
+    def from_columns(cls, gaussians: GaussianMap, columns: Columns) -> "RowAdam":
+        """The saved moments of these rows. Raises ValueError: they do not fit the map."""
+        restored = cls()
+        restored.grow(gaussians.select(slice(0, 0)))
+        found = checked(restored.columns(), columns)
+        if any(len(column) != len(gaussians) for column in found.values()):
+            raise ValueError(f"moments of other rows than the {len(gaussians)} Gaussians")
+        tensors = {name: torch.from_numpy(column).to(gaussians.device) for name, column in found.items()}
+        restored._moments = {name: (tensors[f"0.{name}"], tensors[f"1.{name}"]) for name in LEARNING_RATES}
+        restored._steps = tensors["steps"]
+        return restored
 
     @torch.no_grad()
     def step(self, gaussians: GaussianMap, gradients: dict[str, Tensor]) -> None:

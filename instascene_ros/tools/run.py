@@ -44,8 +44,7 @@ class Run:
 
     @property
     def saved(self) -> SavedMap:
-        mapper = self.mapper
-        return SavedMap(mapper.map_id, mapper.gaussians, mapper.labels(), mapper.instances)
+        return self.mapper.snapshot()
 
 
 def prepare(options: RunOptions) -> Run:

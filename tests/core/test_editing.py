@@ -122,7 +122,7 @@ def test_association_goes_on_from_its_columns_as_if_it_had_never_stopped(scene) 
         mapper.merge([ids[1], ids[0]])
         mapper.rename(ids[2], "mug")
     columns = {name: column.copy() for name, column in columns_of(other._tracker).items()}
-    other._tracker = tracker_from(columns, CONFIG.tracking)
+    other._tracker = tracker_from(columns, CONFIG.tracking, other.gaussians)
     for frame in scene.frames[6:]:
         one.process(frame)
         other.process(frame)

@@ -1,6 +1,9 @@
 """Saved maps: what goes in comes out, and damage is told."""
 
-from dataclasses import fields
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +82,7 @@ def test_a_flipped_byte_inside_a_column_is_noticed(tmp_path: Path) -> None:
         ({"labels": np.zeros(7, np.float32)}, "column labels is float32"),
         ({"gaussians.colors": np.zeros((6, 3), np.float32)}, "different lengths"),
         ({"gaussians.quats_wxyz": np.zeros((7, 3), np.float32)}, "quats_wxyz is float32"),
-        ({"gaussians.means_m": np.full((7, 3), np.nan, np.float32)}, "no finite position"),
+        ({"gaussians.means_m": np.full((7, 3), np.nan, np.float32)}, "no finite means_m"),
         ({"instances.merged_counts": np.array([1, 0], np.int32)}, "merged ids"),
         ({"map_id": np.array([{}], dtype=object)}, "allow_pickle"),
     ],
@@ -115,6 +118,75 @@ def test_a_failed_save_leaves_the_older_file_alone(tmp_path: Path, monkeypatch: 
         save_map(path, a_map(3))
     assert_same(load_map(path), a_map())
     assert [entry.name for entry in tmp_path.iterdir()] == ["map.npz"]
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    """The same archive with the bytes of some members changed."""
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in members.items():
+            new.writestr(name, change(name, content))
+
+
+def test_a_map_of_version_1_still_loads(tmp_path: Path) -> None:
+    path, saved = tmp_path / "map.npz", a_map()
+    save_map(path, saved)
+    with np.load(path) as file:
+        stored = dict(file)
+    stored["merged_flat"] = stored.pop("instances.merged.flat")
+    old = {("instances.merged_flat" if name == "merged_flat" else name): column for name, column in stored.items()}
+    np.savez(path, **{**old, "version": 1})
+    assert_same(load_map(path), saved)
+    assert load_map(path).state is None
+
+
+def test_a_shape_that_the_file_does_not_hold_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    save_map(path, a_map())
+    rewritten(path, lambda _, content: content.replace(b"(7, 3), }             ", b"(7000000000, 3), }    "))
+    assert_refused_within(path, 1_000_000, "claims float32.7000000000, 3")
+
+
+def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "map.npz"
+    save_map(path, replace(a_map(), state={"zeros": np.zeros(30_000_000, np.uint8)}))
+    rewritten(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    assert_refused_within(path, 1_000_000, "columns claim 300.* bytes but the file has")
+
+
+def assert_refused_within(path: Path, most_bytes: int, told: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidSceneError, match=told):
+            load_map(path)
+        assert tracemalloc.get_traced_memory()[1] < most_bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_random_damage_is_refused_or_harmless_and_takes_no_memory(tmp_path: Path) -> None:
+    path, saved, rng = tmp_path / "map.npz", replace(a_map(), state={"a": np.arange(5)}), np.random.default_rng(7)
+    save_map(path, saved)
+    content = path.read_bytes()
+    refused = 0
+    tracemalloc.start()
+    for _ in range(600):
+        damaged = bytearray(content)
+        for at in rng.integers(0, len(content), rng.integers(1, 4)):
+            length = int(rng.integers(1, 5))
+            damaged[at : at + length] = rng.integers(0, 256, length, np.uint8).tobytes()
+        path.write_bytes(damaged[: int(rng.integers(1, len(damaged)))] if rng.random() < 0.2 else damaged)
+        try:
+            found = load_map(path)
+        except InvalidSceneError:
+            refused += 1
+        else:  # what no checksum covers: times, flags, names
+            assert len(found.gaussians) == 7 and found.labels.tolist() == saved.labels.tolist()
+    assert refused > 400
+    assert tracemalloc.get_traced_memory()[1] < 20 * len(content) + 1_000_000
+    tracemalloc.stop()
 
 
 def test_splats_hold_what_viewers_expect(tmp_path: Path) -> None:
