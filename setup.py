@@ -27,6 +27,7 @@ setup(
         "open3d>=0.19,<0.21",
         "pillow>=10.2",
         "rich>=13",
+        "rosbags>=0.10",
         "scikit-learn>=1.3,<2",
         "scipy>=1.11,<2",
         "torch>=2.4",

@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-ROBOT, DEMO = ROOT / "launch" / "instascene.launch.py", ROOT / "launch" / "demo.launch.py"
+ROBOT, DEMO, REPLAY = (ROOT / "launch" / f"{name}.launch.py" for name in ("instascene", "demo", "replay"))
 RVIZ = ROOT / "config" / "instascene.rviz"
 
 LATCHED, LIVE = ("Reliable", "Transient Local"), ("Reliable", "Volatile")
@@ -43,7 +43,7 @@ def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
     assert declarations(path)
     for call in declarations(path):
         given = {keyword.arg: keyword.value for keyword in call.keywords}
-        assert "default_value" in given, call.args[0].value
+        assert "default_value" in given or call.args[0].value == "bag", call.args[0].value
         description = given["description"].value
         assert description.endswith("."), description
 
@@ -180,3 +180,15 @@ def test_the_demo_adds_the_player_and_explains_all_arguments() -> None:
     assert {node.node_name for node in nodes} == {f"/instascene/{name}" for name in ("player", "scene", "completion")}
     assert set(told) == ROBOT_ARGUMENTS | {"scene", "masks", "rate", "loop"}
     assert all(told.values())
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_a_replay_plays_the_bag_in_its_own_time() -> None:
+    nodes, told = described(REPLAY, bag="/somewhere/bag")
+    assert {node.node_name for node in nodes} == {f"/instascene/{name}" for name in ("player", "scene", "completion")}
+    assert set(told) == ROBOT_ARGUMENTS | {"bag", "topics", "masks", "rate", "loop"}
+    assert all(told.values())
+    for node in nodes:
+        written = [Path(file).read_text() for file, is_file in node._Node__expanded_parameter_arguments if is_file]
+        wanted = "scene: /somewhere/bag" if "player" in node.node_name else "use_sim_time: true"
+        assert wanted in written[-1]

@@ -102,11 +102,16 @@ class SceneNodeConfig:
 class PlayerNodeConfig:
     """Node `player`."""
 
-    scene: str = knob("", "Folder of the recorded scene to play.")
+    scene: str = knob("", "The recorded scene to play: a folder, or a rosbag2 (mcap, sqlite3).")
+    topics: str = knob(
+        "", "Topics of a bag, where names leave a choice: color=/a,depth=/b,info=/c,pose=/d,masks=/e,frame=odom."
+    )
     camera: str = knob("camera", "Name of the camera to play as.")
     map_frame: str = knob("odom", "Frame of the poses.")
     optical_frame: str = knob("camera_color_optical_frame", "Frame of the images.")
-    masks: str = knob("", "Folder of recorded masks to publish, e.g. masks; empty = none.")
+    masks: str = knob(
+        "", "Recorded masks to publish: a folder, e.g. masks; of a bag, its topic .../masks/image. Empty = none."
+    )
     rate: float = knob(1.0, "Speed, times the recorded one.", 0.001, 1000.0)
     first: int = knob(0, "First frame to play.", 0, 10_000_000)
     count: int = knob(0, "Frames to play; 0 = to the end.", 0, 10_000_000)

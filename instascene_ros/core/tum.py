@@ -51,7 +51,7 @@ class TumFolder:
         truth = path / "groundtruth.txt"
         pose_s, poses = read_trajectory(truth if truth.exists() else path / "trajectory.txt")
         color_rows, depth_rows = associate(color_s, depth_s, MAX_IMAGE_GAP_S)
-        known = _has_pose(color_s[color_rows], pose_s)
+        known = has_pose(color_s[color_rows], pose_s, MAX_POSE_GAP_S)
         if not known.any():
             raise InvalidSceneError(
                 f"{path}: none of {len(color_s)} colour images has a depth image within {MAX_IMAGE_GAP_S} s and poses "
@@ -86,10 +86,13 @@ def associate(
     a_s: Float64[np.ndarray, " A"], b_s: Float64[np.ndarray, " B"], max_gap_s: float
 ) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
     """Rows of a and of b that belong together, closest pairs first, each row used once; ordered by a."""
-    gaps = np.abs(a_s[:, None] - b_s[None, :])  # [A B]; a recording has a few thousand of each
-    rows_a, rows_b = np.nonzero(gaps <= max_gap_s)
+    order = np.argsort(b_s, kind="stable")
+    first = np.searchsorted(b_s[order], a_s - max_gap_s, "left")
+    last = np.searchsorted(b_s[order], a_s + max_gap_s, "right")
+    rows_a = np.repeat(np.arange(len(a_s)), last - first)
+    rows_b = order[np.concatenate([np.arange(i, j) for i, j in zip(first, last, strict=True)] or [[]]).astype(int)]
     free_a, free_b, pairs = np.ones(len(a_s), bool), np.ones(len(b_s), bool), []
-    for k in np.argsort(gaps[rows_a, rows_b], kind="stable"):
+    for k in np.argsort(np.abs(a_s[rows_a] - b_s[rows_b]), kind="stable"):
         i, j = rows_a[k], rows_b[k]
         if free_a[i] and free_b[j]:
             free_a[i] = free_b[j] = False
@@ -114,13 +117,16 @@ def interpolate_poses(
     return found
 
 
-def _has_pose(at_s: Float64[np.ndarray, " F"], pose_s: Float64[np.ndarray, " P"]) -> Bool[np.ndarray, " F"]:
+def has_pose(
+    at_s: Float64[np.ndarray, " F"], pose_s: Float64[np.ndarray, " P"], max_gap_s: float
+) -> Bool[np.ndarray, " F"]:
+    """Where a pose is known or can be interpolated between neighbours at most `max_gap_s` apart."""
     pose_s = np.sort(pose_s)
     after = np.searchsorted(pose_s, at_s)
     inside = (after < len(pose_s)) & ((after > 0) | (pose_s[0] == at_s))
     after = np.minimum(after, len(pose_s) - 1)
     exact = pose_s[after] == at_s
-    return inside & (exact | (pose_s[after] - pose_s[np.maximum(after - 1, 0)] <= MAX_POSE_GAP_S))
+    return inside & (exact | (pose_s[after] - pose_s[np.maximum(after - 1, 0)] <= max_gap_s))
 
 
 def _read_list(path: Path) -> tuple[Float64[np.ndarray, " R"], list[str]]:

@@ -34,8 +34,8 @@ class PlayerNode(Node):
         super().__init__("player", namespace="instascene")
         self._config = config = declare(self, PlayerNodeConfig)
         if not config.scene:
-            raise InvalidParameterError("parameter scene is empty; expected the folder of a recorded scene")
-        recording = open_recording(Path(config.scene).expanduser(), config.masks or None)
+            raise InvalidParameterError("parameter scene is empty; expected a recorded scene or a rosbag2")
+        recording = open_recording(Path(config.scene).expanduser(), config.masks or None, config.topics)
         self._playback = Playback(played_frames(recording, config.first, config.count, config.loop), config.rate)
         self._playback.pause(config.paused, time.time_ns())
         self._start_ns, self._ended_ns = recording.frame(config.first).stamp_ns, 0

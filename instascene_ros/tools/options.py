@@ -55,7 +55,9 @@ def parse_device(text: str) -> str:
     return text
 
 
-Scene = Annotated[Path, typer.Argument(help="Folder of a recorded scene: ours (scene.json) or TUM RGB-D (rgb.txt).")]
+Scene = Annotated[
+    Path, typer.Argument(help="A recorded scene: a folder of ours (scene.json) or of TUM RGB-D (rgb.txt), or a bag.")
+]
 Out = Annotated[Path, typer.Option(help="Folder to write to; results of an earlier run in it are replaced.")]
 Device = Annotated[str, typer.Option(parser=parse_device, metavar="auto|cpu|cuda", help="Where to render.")]
 Frames = Annotated[
@@ -73,6 +75,9 @@ class RunOptions:
     masks: Annotated[
         str | None, typer.Option(help="Recorded masks to use, by folder name; default: 'masks' if the scene has them.")
     ] = None
+    topics: Annotated[
+        str, typer.Option(help="Topics of a rosbag2, where names leave a choice: color=/a,depth=/b,pose=/c and so on.")
+    ] = ""
     segmenter: Annotated[str | None, typer.Option(help="Segment the frames instead, for example: geometric.")] = None
     frames: Frames = FrameRange()
     every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1

@@ -55,7 +55,7 @@ def prepare(options: RunOptions) -> Run:
         BackendUnavailableError: no such device, segmenter or completion method.
     """
     masks, segmenter_name = _mask_source(options)
-    recording = open_recording(options.scene, masks)
+    recording = open_recording(options.scene, masks, options.topics)
     frames = range(len(recording))[options.frames.first : options.frames.last : options.every]
     if not frames:
         raise InvalidSceneError(

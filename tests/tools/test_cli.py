@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bags import write_bag
 from conftest import FinishedRun, instascene
 from folders import write_scene, write_tum
 from scenes import SyntheticScene
@@ -97,6 +98,23 @@ def test_a_tum_folder_runs_with_the_geometric_segmenter(small_scene: Scene, tmp_
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "out" / "run.json").read_text())["masks"] == "geometric segmenter"
     assert len(load_map(tmp_path / "out" / "map.npz").gaussians) > 100
+
+
+def test_a_bag_gives_the_map_that_its_folder_gives(small_scene: Scene, tmp_path: Path) -> None:
+    """With its masks, as a folder's are taken; topics are chosen by name, or told."""
+    frames = small_scene[0].frames[:4]
+    bag, counts = write_bag(tmp_path / "bag", "mcap", frames), []
+    folder = write_scene(tmp_path / "scene", frames, ["masks"])
+    for scene, more in ((bag, ()), (folder, ()), (bag, ("--topics", "pose=/camera/color/image"))):
+        out = tmp_path / f"out{len(counts)}"
+        result = instascene("run", scene, "--out", out, "--width", 80, *more)
+        counts.append(result.exit_code or len(load_map(out / "map.npz").gaussians))
+        if not result.exit_code:
+            assert json.loads((out / "run.json").read_text())["masks"] == "recorded masks"
+    assert counts[0] == pytest.approx(counts[1], rel=0.02), "JPEG colours differ a little"
+    assert (counts[2], "is of type sensor_msgs/msg/Image; expected geometry_msgs" in result.output) == (2, True)
+    result = instascene("run", folder, "--out", tmp_path / "out", "--topics", "color=/a")
+    assert (result.exit_code, "is no rosbag2" in result.output) == (2, True)
 
 
 def test_ctrl_c_keeps_what_is_whole(small_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
