@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
 from instascene_ros.core.geometry import rotation_from_quats
+from instascene_ros.core.growing_rows import GrowingRows
 
 NUM_VOTES = 4  # labels remembered per Gaussian (method: streaming votes)
 
@@ -30,6 +31,9 @@ class GaussianMap:
     vote_ids: Int32[Tensor, "N 4"]  # segment id of each vote, 0 = free slot
     vote_weights: Float32[Tensor, "N 4"]  # accumulated alpha*T of each vote
     birth_ns: Int64[Tensor, " N"]  # stamp of the frame that seeded it
+
+    def __post_init__(self) -> None:
+        self._growing = GrowingRows()  # not a column: a changed copy gets room of its own
 
     def __len__(self) -> int:
         return len(self.means_m)
@@ -94,18 +98,20 @@ class GaussianMap:
 
     def append(self, other: "GaussianMap") -> None:
         """Add the rows of another map at the end."""
-        self._replace(self._each_column(lambda name, column: torch.cat([column, getattr(other, name)])))
+        self._change(lambda name, column: self._growing.append(name, column, getattr(other, name)))
 
     def keep(self, rows: Bool[Tensor, " N"]) -> None:
-        """Drop every row that is not marked."""
-        self._replace(self.select(rows))
+        """Drop every row that is not marked; earlier views of the columns change."""
+        if not bool(rows.all()):
+            self._change(lambda name, column: self._growing.keep(name, column, rows))
 
     def to(self, device: torch.device | str) -> "GaussianMap":
         return self._each_column(lambda _, column: column.to(device))
 
-    def _replace(self, other: "GaussianMap") -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(other, f.name))
+    def _change(self, change: Callable[[str, Tensor], Tensor]) -> None:
+        changed = {f.name: change(f.name, getattr(self, f.name)) for f in fields(self)}
+        for name, column in changed.items():
+            setattr(self, name, column)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column as a numpy array on the host, by name."""

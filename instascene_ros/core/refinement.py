@@ -9,6 +9,7 @@ from torch import Tensor
 
 from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.growing_rows import GrowingRows
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import render
@@ -26,6 +27,7 @@ class RowAdam:
     def __init__(self) -> None:
         self._moments: dict[str, tuple[Tensor, Tensor]] = {}
         self._steps = torch.zeros(0)
+        self._growing = GrowingRows()
 
     def grow(self, gaussians: GaussianMap) -> None:
         """Give rows that were appended to the map empty moments."""
@@ -33,13 +35,18 @@ class RowAdam:
             column = getattr(gaussians, name)
             first, second = self._moments.get(name, (column[:0], column[:0]))
             added = torch.zeros_like(column[len(first) :])
-            self._moments[name] = (torch.cat([first, added]), torch.cat([second, added]))
+            grow = self._growing.append
+            self._moments[name] = (grow(f"first {name}", first, added), grow(f"second {name}", second, added))
         fresh = torch.zeros(len(gaussians) - len(self._steps), device=gaussians.device)
-        self._steps = torch.cat([self._steps.to(gaussians.device), fresh])
+        self._steps = self._growing.append("steps", self._steps.to(gaussians.device), fresh)
 
     def keep(self, rows: Bool[Tensor, " N"]) -> None:
-        self._moments = {name: (first[rows], second[rows]) for name, (first, second) in self._moments.items()}
-        self._steps = self._steps[rows]
+        keep = self._growing.keep
+        self._moments = {
+            name: (keep(f"first {name}", first, rows), keep(f"second {name}", second, rows))
+            for name, (first, second) in self._moments.items()
+        }
+        self._steps = keep("steps", self._steps, rows)
 
     def columns(self) -> Columns:
         """All of it, to save."""
@@ -68,9 +75,8 @@ class RowAdam:
             first, second = self._moments[name]
             shape = (-1,) + (1,) * (first.dim() - 1)
             rows, count = touched.reshape(shape), self._steps.clamp(min=1).reshape(shape)
-            first = torch.where(rows, 0.9 * first + 0.1 * gradients[name], first)
-            second = torch.where(rows, 0.999 * second + 0.001 * gradients[name] ** 2, second)
-            self._moments[name] = (first, second)
+            first.copy_(torch.where(rows, 0.9 * first + 0.1 * gradients[name], first))
+            second.copy_(torch.where(rows, 0.999 * second + 0.001 * gradients[name] ** 2, second))
             update = rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-12)
             getattr(gaussians, name).sub_(torch.where(rows, update, 0.0))
         gaussians.opacity_logits.clamp_(max=MAX_OPACITY_LOGIT)
