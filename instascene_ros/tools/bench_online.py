@@ -1,61 +1,151 @@
-"""How long a frame takes from image to instances: `python -m instascene_ros.tools.bench_online SCENE`."""
+"""How long a frame takes from image to instances, and what that costs in memory, over a long loop if asked."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import typer
+import torch
+from rich.console import Console
 
-from instascene_ros.core.config import Config
+from instascene_ros.core.columns import Columns
+from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
+from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.pipeline import SceneMapper, SceneUpdate
-from instascene_ros.core.recording_formats import open_recording
-from instascene_ros.core.rendering import make_rasterizer
-from instascene_ros.models import make_segmenter
+from instascene_ros.core.recording import Recording
+from instascene_ros.tools.figures import Budget, Cell, Table
+from instascene_ros.tools.progress import stage
 
 WARM_UP_FRAMES = 30  # kernels compile and caches fill before these are over
+MB = 1e6
 
 
-def process_all(scene: Path, masks: str | None, mapper: SceneMapper) -> list[SceneUpdate]:
-    """Every frame of a recording through the mapper, one after the other."""
-    recording = open_recording(scene, masks)
-    return [mapper.process(recording.frame(index)) for index in range(len(recording))]
+@dataclass(frozen=True)
+class Sample:
+    """One frame of the measured run."""
+
+    update: SceneUpdate
+    resident_mb: float  # of the process
+    gpu_reserved_mb: float
+
+    @property
+    def frame_ms(self) -> float:
+        return sum(self.update.stage_ms.values())
 
 
-def percentiles_ms(updates: list[SceneUpdate]) -> dict[str, dict[str, float]]:
-    """p50, p90, p99 and max of the whole frame and of each stage, over keyframes after the warm-up."""
-    counted = [u.stage_ms for u in updates[WARM_UP_FRAMES:] if u.is_keyframe]
-    stages = {"frame": [sum(stage_ms.values()) for stage_ms in counted]}
-    for name in counted[0]:
-        stages[name] = [stage_ms[name] for stage_ms in counted]
-    return {
-        name: {f"p{q}": float(np.percentile(values, q)) for q in (50, 90, 99)} | {"max": max(values)}
-        for name, values in stages.items()
-    }
+@dataclass(frozen=True)
+class OnlineRun:
+    """All frames of a scene, one after the other, and the scene at the end."""
+
+    backend: str
+    samples: Sequence[Sample]
+    saved: SavedMap
+
+    @property
+    def keyframes(self) -> list[Sample]:
+        """Those that count: keyframes after the warm-up."""
+        return [sample for sample in self.samples[WARM_UP_FRAMES:] if sample.update.is_keyframe]
 
 
-def main(
-    scene: Annotated[Path, typer.Argument(help="A recorded scene of more than 30 frames.")],
-    masks: Annotated[str, typer.Option(help="Folder of recorded masks; '' = the geometric segmenter.")] = "masks",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    width: Annotated[int, typer.Option(help="Mapping width, px; 0 = the default of the device.")] = 0,
-) -> None:
-    """Print the milliseconds that a keyframe takes, whole and by stage."""
-    config = Config()
-    config = replace(config, mapping=replace(config.mapping, width_px=width))
-    rasterizer = make_rasterizer(device)
-    segmenter = make_segmenter("recorded" if masks else "geometric", config)
-    updates = process_all(scene, masks or None, SceneMapper(config, rasterizer, segmenter))
-    keyframes = sum(u.is_keyframe for u in updates[WARM_UP_FRAMES:])
-    last = updates[-1]
-    typer.echo(
-        f"{rasterizer.name} backend, {keyframes} keyframes of {len(updates) - WARM_UP_FRAMES} frames counted; "
+def run_online(mapper: SceneMapper, recording: Recording, order: Sequence[int], console: Console) -> OnlineRun:
+    """Process the frames of a recording in this order, with stamps that rise as those of a camera would.
+
+    Raises:
+        InvalidSceneError: a frame cannot be read, or they are too few to count any.
+    """
+    gap_ns = round(1e9 / recording.frame_rate_hz)
+    samples = []
+    with stage(console, "Mapping", len(order)) as bar:
+        for count, index in enumerate(bar.over(order)):
+            try:
+                update = mapper.process(replace(recording.frame(index), stamp_ns=(count + 1) * gap_ns))
+            except InvalidFrameError:
+                continue
+            samples.append(Sample(update, resident_mb(), torch.cuda.memory_reserved() / MB))
+    run = OnlineRun(mapper.rasterizer.name, samples, mapper.snapshot())
+    if not run.keyframes:
+        raise InvalidSceneError(
+            f"{recording.name}: none of {len(samples)} frames is a keyframe after the first {WARM_UP_FRAMES}; use more"
+        )
+    return run
+
+
+def loop_order(num_frames: int, every: int, round_trips: int) -> list[int]:
+    """Frame indices of one pass (0), or of so many passes there and back."""
+    there = list(range(0, num_frames, every))
+    return there if round_trips == 0 else (there + there[::-1]) * round_trips
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in RAM."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) * 1024 / MB
+
+
+def latency_table(run: OnlineRun) -> Table:
+    """p50, p90, p99 and max of the whole frame and of each stage, over the keyframes that count."""
+    counted = [sample.update.stage_ms for sample in run.keyframes]
+    times = {"frame to instances": [sum(stage_ms.values()) for stage_ms in counted]}
+    times |= {name: [stage_ms[name] for stage_ms in counted] for name in counted[0]}
+    rows = [
+        {"stage": name, **{f"p{q} ms": float(np.percentile(values, q)) for q in (50, 90, 99)}, "max ms": max(values)}
+        for name, values in times.items()
+    ]
+    last = run.samples[-1].update
+    title = (
+        f"Online: {run.backend} backend, {len(counted)} keyframes after {WARM_UP_FRAMES} frames; "
         f"{last.num_gaussians} Gaussians, {len(last.instances)} instances at the end"
     )
-    typer.echo("| stage | p50 ms | p90 | p99 | max |\n|---|---|---|---|---|")
-    for stage, row in percentiles_ms(updates).items():
-        typer.echo(f"| {stage} | " + " | ".join(f"{value:.1f}" for value in row.values()) + " |")
+    return Table(title, rows)
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def memory_table(run: OnlineRun) -> Table:
+    """What the scene takes at the end, and how it changes over the last half of the run."""
+    last, half = run.samples[-1], run.samples[len(run.samples) // 2 :]
+    keyframes = [sample.frame_ms for sample in half if sample.update.is_keyframe]
+    state, num_gaussians = run.saved.state or {}, max(last.update.num_gaussians, 1)
+    values: dict[str, Cell] = {
+        "process resident, MB": last.resident_mb,
+        "GPU reserved, MB": last.gpu_reserved_mb,
+        "remembered keyframes, MB": _bytes(state, "mapper.keyframes.") / MB,
+        "columns and optimiser, bytes per Gaussian": bytes_per_gaussian(run.saved),
+        "association, bytes per segment": _per_row(state, "association.", "association.segments.id"),
+        "records and boxes, bytes per instance": _per_row(state, "catalogue.", "catalogue.entries.instance"),
+        "resident, slope over the last half, kB per frame": 1e3 * slope([s.resident_mb for s in half]),
+        "Gaussians, slope over the last half, per frame": slope([float(s.update.num_gaussians) for s in half]),
+        "keyframe time, slope over the last half, ms per 100 keyframes": 100 * slope(keyframes),
+    }
+    rows: list[dict[str, Cell]] = [{"what": what, "value": value} for what, value in values.items()]
+    return Table(f"Memory: {len(run.samples)} frames, {num_gaussians} Gaussians", rows)
+
+
+def budgets(run: OnlineRun) -> list[Budget]:
+    """The promises that a run of this kind can keep."""
+    frames_ms = [sample.frame_ms for sample in run.keyframes]
+    if run.backend != "cpu":
+        return [
+            Budget("frame to instances on a GPU, p50", 33, float(np.percentile(frames_ms, 50)), "ms"),
+            Budget("frame to instances on a GPU, p99", 100, float(np.percentile(frames_ms, 99)), "ms"),
+        ]
+    return [
+        Budget("frame to instances on a CPU, mean", 500, float(np.mean(frames_ms)), "ms"),
+        Budget("100,000 Gaussians in memory", 64, bytes_per_gaussian(run.saved) / 10, "MB"),
+    ]
+
+
+def bytes_per_gaussian(saved: SavedMap) -> float:
+    """Of the map's columns and of the optimiser's moments."""
+    columns = sum(column.nbytes for column in saved.gaussians.columns().values())
+    return (columns + _bytes(saved.state or {}, "mapper.optimizer.")) / max(len(saved.gaussians), 1)
+
+
+def slope(values: Sequence[float]) -> float:
+    """Least-squares change per value."""
+    return float(np.polyfit(np.arange(len(values)), values, 1)[0]) if len(values) > 1 else 0.0
+
+
+def _bytes(state: Columns, prefix: str) -> int:
+    return sum(column.nbytes for name, column in state.items() if name.startswith(prefix))
+
+
+def _per_row(state: Columns, prefix: str, rows: str) -> float:
+    return _bytes(state, prefix) / max(len(state.get(rows, ())), 1)

@@ -1,7 +1,7 @@
 """How fast a rendering backend blends: `python -m instascene_ros.tools.bench_rendering`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -16,20 +16,30 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import quats_from_normals
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
+from instascene_ros.tools.figures import Budget, Spread, Table
 
 NUM_CHANNELS = 7  # what `render` blends: colour, normal, plane offset
 MIN_TRACE_WEIGHT = 0.1
+BUDGET_SIZE = (50_000, 320 * 240)
 
 
 @dataclass(frozen=True)
 class RenderingTimes:
-    """Best and median milliseconds of one view."""
+    """Milliseconds of one view."""
 
     num_surfels: int
-    forward_ms: tuple[float, float]
-    traced_ms: tuple[float, float]  # forward with trace pairs
-    trained_ms: tuple[float, float]  # forward and backward, without trace
+    num_pixels: int
+    forward_ms: Spread
+    traced_ms: Spread  # forward with trace pairs
+    trained_ms: Spread  # forward and backward, without trace
     pairs_per_px: float  # traced
+
+    def row(self) -> dict[str, int | float | Spread]:
+        return {
+            "surfels": self.num_surfels, "pixels": self.num_pixels, "forward ms": self.forward_ms,
+            "with trace > 0.1 ms": self.traced_ms, "forward + backward ms": self.trained_ms,
+            "traced pairs/px": self.pairs_per_px,
+        }  # fmt: skip
 
 
 def wavy_wall(num_surfels: int, camera: Camera) -> GaussianMap:
@@ -74,7 +84,8 @@ def bench_rendering(
         _gradients(rasterizer, gaussians, features, camera, of_image)
 
     times_ms = [_time(f, repeats, clock) for f in (forward, lambda: forward(MIN_TRACE_WEIGHT), train)]
-    return RenderingTimes(num_surfels, *times_ms, forward(MIN_TRACE_WEIGHT) / (camera.width * camera.height))
+    num_pixels = camera.width * camera.height
+    return RenderingTimes(num_surfels, num_pixels, *times_ms, forward(MIN_TRACE_WEIGHT) / num_pixels)
 
 
 def _gradients(
@@ -92,8 +103,8 @@ def _gradients(
     torch.autograd.backward(blended.features, of_image, inputs=[*leaves, colours])
 
 
-def _time(function: Callable[[], object], repeats: int, clock: Callable[[], float]) -> tuple[float, float]:
-    """Best and median, ms, after two warm-up calls that also compile."""
+def _time(function: Callable[[], object], repeats: int, clock: Callable[[], float]) -> Spread:
+    """Milliseconds, after two warm-up calls that also compile."""
     times_ms = []
     for _ in range(repeats + 2):
         start = clock()
@@ -101,30 +112,45 @@ def _time(function: Callable[[], object], repeats: int, clock: Callable[[], floa
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         times_ms.append(1000 * (clock() - start))
-    return min(times_ms[2:]), float(np.median(times_ms[2:]))
+    return Spread.of(times_ms[2:])
+
+
+def rendering_figures(
+    rasterizer: Rasterizer, widths_px: Sequence[int], surfels: Sequence[int], repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Table, list[Budget]]:  # fmt: skip
+    """Times at every image width and number of surfels, and the budget where it is among them."""
+    times = [bench_rendering(rasterizer, w, n, repeats, clock) for w in widths_px for n in surfels]
+    title = f"Rendering: {rasterizer.name} backend, {NUM_CHANNELS} channels, medians (10th-90th percentile)"
+    budgets = []
+    for at in times:
+        if rasterizer.name == "cpu" and (at.num_surfels, at.num_pixels) == BUDGET_SIZE:
+            budgets.append(Budget("50,000 surfels, 320x240, forward", 40, at.forward_ms.median, "ms"))
+            budgets.append(Budget("50,000 surfels, 320x240, with backward", 120, at.trained_ms.median, "ms"))
+    return Table(title, [at.row() for at in times]), budgets
+
+
+def default_sizes(rasterizer: Rasterizer) -> tuple[list[int], list[int]]:
+    """Image widths and numbers of surfels worth a look on this backend."""
+    return ([640], [100_000, 300_000]) if rasterizer.device == "cuda" else ([320], [20_000, 50_000])
 
 
 def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    width: Annotated[int, typer.Option(help="image width, px (4:3)")] = 0,
+    widths: Annotated[str, typer.Option(help="image widths, px (4:3), comma-separated")] = "",
     surfels: Annotated[str, typer.Option(help="numbers of surfels, comma-separated")] = "",
     repeats: Annotated[int, typer.Option(help="timed calls of each kind")] = 20,
     cpu_time: Annotated[bool, typer.Option(help="CPU time of all threads, for machines that others use")] = False,
 ) -> None:
-    """Print a table of rendering times, best (median) of the repeats."""
+    """Print a table of rendering times."""
     rasterizer = make_rasterizer(device)
-    on_gpu = rasterizer.device == "cuda"
-    width = width or (640 if on_gpu else 320)
-    hardware = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} CPU threads"
-    size = f"{width}x{width * 3 // 4}, {NUM_CHANNELS} channels"
-    clock = time.process_time if cpu_time else time.perf_counter
-    print(f"backend {rasterizer.name}, {hardware}, torch {torch.__version__}, {size}, {clock.__name__}\n")
-    print("| surfels | forward ms | with trace > 0.1 | forward + backward | traced pairs/px |")
-    print("|---|---|---|---|---|")
-    for count in (int(n) for n in (surfels or ("100000,300000" if on_gpu else "20000,50000")).split(",")):
-        times = bench_rendering(rasterizer, width, count, repeats, clock)
-        cells = [f"{best:.1f} ({median:.1f})" for best, median in (times.forward_ms, times.traced_ms, times.trained_ms)]
-        print(f"| {count} | {' | '.join(cells)} | {times.pairs_per_px:.1f} |")
+    default_widths, default_surfels = default_sizes(rasterizer)
+    table, _ = rendering_figures(
+        rasterizer, [int(w) for w in widths.split(",") if w] or default_widths,
+        [int(n) for n in surfels.split(",") if n] or default_surfels, repeats,
+        time.process_time if cpu_time else time.perf_counter,
+    )  # fmt: skip
+    typer.echo(table.markdown())
 
 
 if __name__ == "__main__":

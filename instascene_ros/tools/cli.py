@@ -12,7 +12,7 @@ from rich.console import Console
 
 from instascene_ros import __version__
 from instascene_ros.core.errors import BackendUnavailableError, InstasceneError, InvalidSceneError
-from instascene_ros.tools.options import Device, Out, RunOptions, takes
+from instascene_ros.tools.options import BenchOptions, Device, Out, RunOptions, takes
 
 BAD_ARGUMENTS, FAILED, INTERRUPTED = 2, 1, 130
 app = typer.Typer(
@@ -103,21 +103,13 @@ def doctor_command() -> None:
 
 
 @app.command("bench")
-def bench_command(
-    scene: Annotated[Path | None, typer.Argument(help="Also time every stage on this recorded scene.")] = None,
-    masks: Annotated[str, typer.Option(help="Its recorded masks; '' = the geometric segmenter.")] = "masks",
-    device: Device = "auto",
-    repeats: Annotated[int, typer.Option(min=1, help="Timed renderings of each kind.")] = 20,
-) -> None:
-    """Print how fast this machine renders, and takes a frame from image to instances."""
-    from instascene_ros.tools.bench_online import main as bench_online
-    from instascene_ros.tools.bench_rendering import main as bench_rendering
+@takes(BenchOptions)
+def bench_command(options: BenchOptions) -> None:
+    """Print how fast this machine renders, and takes the frames of a scene from image to instances."""
+    from instascene_ros.tools.bench import bench
 
     with teaching_errors():
-        bench_rendering(device=device, width=0, surfels="", repeats=repeats)
-        if scene is not None:
-            console.print()
-            bench_online(scene=scene, masks=masks, device=device, width=0)
+        bench(options, console)
 
 
 def _print_version(wanted: bool) -> bool:

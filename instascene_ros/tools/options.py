@@ -1,4 +1,4 @@
-"""What `instascene run` can be asked, written once: fields are command-line options."""
+"""What `instascene run` and `instascene bench` can be asked, written once: fields are command-line options."""
 
 import inspect
 import shlex
@@ -102,6 +102,21 @@ class RunOptions:
             elif f.name != "scene" and value != f.default:
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What `instascene bench` measures."""
+
+    scene: Annotated[Path | None, typer.Argument(help="Also time every stage on this recorded scene.")] = None
+    masks: Annotated[str | None, typer.Option(help="Its recorded masks; '' = the geometric segmenter.")] = None
+    device: Device = "auto"
+    width: Annotated[int, typer.Option(min=0, help="Mapping width, px; 0 = the default of the device.")] = 0
+    loop: Annotated[int, typer.Option(min=0, help="Play the scene there and back so often: does anything grow?")] = 0
+    every: Annotated[int, typer.Option(min=1, help="Use every Nth frame of the scene.")] = 1
+    rendering: Annotated[bool, typer.Option(help="Time the renderer.")] = True
+    repeats: Annotated[int, typer.Option(min=1, help="Timed renderings of each kind.")] = 20
+    json: Annotated[Path | None, typer.Option(help="Write all figures to this file, too.")] = None
 
 
 def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
