@@ -1,5 +1,7 @@
 """PointCloud2 messages <-> named numpy columns."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 from sensor_msgs.msg import PointCloud2, PointField
@@ -17,6 +19,8 @@ _FIELD_TYPES = {
     np.dtype(np.float32): PointField.FLOAT32,
     np.dtype(np.float64): PointField.FLOAT64,
 }
+# Of one surfel: m, wxyz, standard deviations in m, opacity and colour 0..1.
+SURFEL_FIELDS = ("x", "y", "z", "qw", "qx", "qy", "qz", "sx", "sy", "opacity", "r", "g", "b")
 _NUMPY_TYPES = {field_type: dtype for dtype, field_type in _FIELD_TYPES.items()}
 
 
@@ -56,6 +60,12 @@ def cloud_of(header: Header, columns: dict[str, Shaped[np.ndarray, " P"]]) -> Po
         ],
         point_step=layout.itemsize, row_step=layout.itemsize * len(rows), data=rows.tobytes(),
     )  # fmt: skip
+
+
+def joined(clouds: Sequence[PointCloud2]) -> PointCloud2:
+    """One cloud of several with the same fields and header; at least one."""
+    tables = [columns_of(cloud) for cloud in clouds]
+    return cloud_of(clouds[0].header, {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})
 
 
 def columns_of(cloud: PointCloud2) -> dict[str, Shaped[np.ndarray, " P"]]:

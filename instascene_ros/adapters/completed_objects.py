@@ -1,27 +1,17 @@
 """A completed object <-> CompletedObject.msg."""
 
 import numpy as np
-from geometry_msgs.msg import Point, Vector3
-from jaxtyping import Float32, Int32
+from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import PointCloud2
-from shape_msgs.msg import Mesh, MeshTriangle
 from std_msgs.msg import Header
 
 from instascene_ros.adapters.clouds import cloud_of, columns_of, pack_rgb, unpack_rgb, xyz_columns
+from instascene_ros.adapters.mesh_messages import arrays_of_mesh, mesh_message
 from instascene_ros.adapters.transforms import matrix_of_pose, pose_of_matrix
 from instascene_ros.core.geometry import inverse, transform
 from instascene_ros.core.objects import CompletedObject
 from instascene_ros.msg import CompletedObject as CompletedObjectMessage
 from instascene_ros.msg import Instance
-
-
-def mesh_message(vertices_m: Float32[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"]) -> Mesh:
-    """Vertices and faces in the frame of the vertices. A Python object each: for decimated meshes only."""
-    corners = np.ascontiguousarray(faces, np.uint32)
-    return Mesh(
-        vertices=[Point(x=x, y=y, z=z) for x, y, z in vertices_m.astype(np.float64).tolist()],
-        triangles=[MeshTriangle(vertex_indices=face) for face in corners],
-    )
 
 
 def completed_cloud(completed: CompletedObject, header: Header) -> PointCloud2:
@@ -64,8 +54,7 @@ def completed_of(message: CompletedObjectMessage) -> CompletedObject:
     """
     T_world_object = matrix_of_pose(message.pose)
     columns, size = columns_of(message.cloud), message.size
-    vertices_object_m = np.array([(p.x, p.y, p.z) for p in message.mesh.vertices], np.float64).reshape(-1, 3)
-    faces = np.array([face.vertex_indices for face in message.mesh.triangles], np.int32).reshape(-1, 3)
+    vertices_object_m, faces = arrays_of_mesh(message.mesh)
     return CompletedObject(
         map_id=message.map_id,
         instance_id=int(message.instance_id),

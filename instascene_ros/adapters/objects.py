@@ -7,7 +7,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from instascene_ros.adapters.camera_infos import camera_of, info_of
-from instascene_ros.adapters.clouds import cloud_of, columns_of
+from instascene_ros.adapters.clouds import SURFEL_FIELDS, cloud_of, columns_of
 from instascene_ros.adapters.images import decode, decode_depth_m, decode_rgb, encode
 from instascene_ros.adapters.transforms import matrix_of_pose, pose_of_matrix
 from instascene_ros.core.errors import InvalidFrameError
@@ -16,7 +16,6 @@ from instascene_ros.core.objects import ObjectObservation, ObjectView
 from instascene_ros.msg import ObjectView as ObjectViewMessage
 from instascene_ros.srv import ObserveObject
 
-SURFEL_FIELDS = ("x", "y", "z", "qw", "qx", "qy", "qz", "sx", "sy", "opacity", "r", "g", "b")
 UP = (0.0, 0.0, 1.0)  # the map frame's z axis points up (REP-103)
 
 

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from instascene_ros.adapters.adapter_configs import (
+    DetectionsNodeConfig,
+    MockServerNodeConfig,
+    PlanningSceneNodeConfig,
+)
 from instascene_ros.adapters.completion_config import CompletionNodeConfig
 from instascene_ros.adapters.node_config import PlayerNodeConfig, SceneNodeConfig
 from instascene_ros.core.config import Config
@@ -22,6 +27,9 @@ NODES: dict[str, Any] = {  # node name pattern -> configuration
     "/**/scene": SceneNodeConfig(),
     "/**/completion": CompletionNodeConfig(),
     "/**/player": PlayerNodeConfig(),
+    "/**/planning_scene": PlanningSceneNodeConfig(),
+    "/**/detections": DetectionsNodeConfig(),
+    "/**/mock_server": MockServerNodeConfig(),
 }
 
 

@@ -1,0 +1,88 @@
+"""Objects as a motion planner should know them: a box, a convex hull or a mesh, with padding. Needs no torch."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int32
+from scipy.spatial import ConvexHull, QhullError
+
+GEOMETRIES = ("mesh", "convex", "box")
+MIN_HULL_POINTS = 8  # fewer say nothing of a shape: the box stands in
+MAX_HULL_POINTS = 20_000
+GRID_M = 0.002  # sizes and points are compared on this grid: what a planner would not notice is no change
+# Corners of a polyhedron around the unit ball: a hull padded by them keeps at least the padding everywhere.
+_BALL = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+
+
+@dataclass(frozen=True)
+class CollisionBody:
+    """One object: a box of `size_m` around its frame's origin, or, where there are faces, a mesh in its frame."""
+
+    T_world_body: Float64[np.ndarray, "4 4"]
+    size_m: Float64[np.ndarray, " 3"]
+    vertices_m: Float32[np.ndarray, "V 3"] | None = None
+    faces: Int32[np.ndarray, "F 3"] | None = None
+
+    @property
+    def shape_key(self) -> str:
+        """Equal for shapes that a planner cannot tell apart, whatever their pose."""
+        if self.vertices_m is None or self.faces is None:
+            return f"box {np.round(self.size_m / GRID_M).astype(int).tolist()}"
+        digest = hashlib.sha256(np.round(self.vertices_m / GRID_M).astype(np.int32).tobytes())
+        digest.update(np.ascontiguousarray(self.faces).tobytes())
+        return f"mesh {digest.hexdigest()}"
+
+
+def box_body(
+    T_world_box: Float64[np.ndarray, "4 4"], size_m: Float[np.ndarray, " 3"], padding_m: float
+) -> CollisionBody:
+    """The box, larger by the padding on every side."""
+    return CollisionBody(T_world_box, size_m.astype(np.float64) + 2 * padding_m)
+
+
+def hull_body(box: CollisionBody, points_m: Float[np.ndarray, "P 3"], padding_m: float) -> CollisionBody:
+    """The convex hull of points in the frame of `box`, padded; `box` itself where the points span no volume.
+
+    Of many points an even choice is taken; a hull then lacks less than the distance between neighbours.
+    """
+    if len(points_m) < MIN_HULL_POINTS:
+        return box
+    chosen = points_m[:: -(-len(points_m) // MAX_HULL_POINTS)].astype(np.float64)
+    try:
+        corners = chosen[ConvexHull(chosen).vertices]
+        padded = (corners[:, None] + padding_m * _BALL).reshape(-1, 3) if padding_m > 0 else corners
+        hull = ConvexHull(padded)
+    except QhullError:  # all points in one plane
+        return box
+    rows = np.full(len(padded), -1, np.int32)
+    rows[hull.vertices] = np.arange(len(hull.vertices))
+    vertices_m, faces = padded[hull.vertices], rows[hull.simplices]
+    return CollisionBody(box.T_world_body, box.size_m, vertices_m.astype(np.float32), _outward(vertices_m, faces, hull))
+
+
+def _outward(
+    vertices_m: Float64[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"], hull: Any
+) -> Int32[np.ndarray, "F 3"]:
+    """Counter-clockwise seen from outside: qhull gives the normals, but no order."""
+    a, b, c = (vertices_m[faces[:, i]] for i in range(3))
+    inward = np.einsum("fi,fi->f", np.cross(b - a, c - a), hull.equations[:, :3]) < 0
+    return np.where(inward[:, None], faces[:, ::-1], faces).astype(np.int32)
+
+
+def mesh_body(
+    box: CollisionBody, vertices_m: Float32[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"], padding_m: float
+) -> CollisionBody:
+    """A mesh in the frame of `box`, moved outward by the padding along its vertex normals."""
+    if padding_m > 0:
+        corners = vertices_m[faces].astype(np.float64)
+        normals, areas = (
+            np.zeros(vertices_m.shape),
+            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
+        )
+        for i in range(3):
+            np.add.at(normals, faces[:, i], areas)
+        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+        vertices_m = (vertices_m + padding_m * normals).astype(np.float32)
+    return CollisionBody(box.T_world_body, box.size_m, vertices_m, faces)
