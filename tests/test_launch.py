@@ -12,15 +12,6 @@ LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 ROBOT, DEMO, REPLAY = (ROOT / "launch" / f"{name}.launch.py" for name in ("instascene", "demo", "replay"))
 RVIZ = ROOT / "config" / "instascene.rviz"
 
-LATCHED, LIVE = ("Reliable", "Transient Local"), ("Reliable", "Volatile")
-SHOWN = {  # topic: (reliability, durability), as the nodes publish it
-    "map/points": LATCHED,
-    "instances/points": LATCHED,
-    "instances/markers": LATCHED,
-    "completed_objects/points": LATCHED,
-    "completed_objects/markers": LATCHED,
-    "debug/render": LIVE,
-}
 ROBOT_ARGUMENTS = {
     "namespace", "use_sim_time", "params_file", "autostart", "log_level", "camera_config", "cameras", "color_topic",
     "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf", "device",
@@ -63,16 +54,6 @@ def test_every_configuration_that_is_read_is_declared(path: Path) -> None:
 
 def test_the_robot_has_the_arguments_of_the_contract() -> None:
     assert names(ROBOT) == ROBOT_ARGUMENTS
-
-
-def displays() -> dict[str, dict]:
-    shown = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]["Displays"]
-    return {display["Topic"]["Value"]: display for display in shown if "Topic" in display}
-
-
-def test_rviz_shows_the_topics_of_the_nodes_with_their_durability() -> None:
-    topics = {name: display["Topic"] for name, display in displays().items()}
-    assert {name: (t["Reliability Policy"], t["Durability Policy"]) for name, t in topics.items()} == SHOWN
 
 
 def test_rviz_looks_from_the_default_map_frame() -> None:

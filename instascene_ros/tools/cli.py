@@ -95,11 +95,15 @@ def export_command(
 
 
 @app.command("doctor")
-def doctor_command() -> None:
+def doctor_command(
+    rviz: Annotated[bool, typer.Option("--rviz", help="Check the RViz configuration instead.")] = False,
+    rviz_config: Annotated[Path | None, typer.Option(help="With --rviz: that file, not the shipped one.")] = None,
+) -> None:
     """Say what is installed, which backends work, and what to install for the rest."""
-    from instascene_ros.tools.doctor import doctor
+    from instascene_ros.tools.doctor import doctor, doctor_rviz
 
-    raise typer.Exit(doctor())
+    with teaching_errors():
+        raise typer.Exit(doctor_rviz(rviz_config) if rviz or rviz_config else doctor())
 
 
 @app.command("bench")

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+
+from instascene_ros.tools.rviz_check import problems_of, shipped_config
 
 TIMEOUT_S = 120
 State = Literal["works", "missing", "broken"]
@@ -173,3 +176,18 @@ def doctor(console: Console | None = None, probes: Sequence[Probe] = PROBES) -> 
     else:
         console.print("[bold green]The CPU route works.[/]")
     return 1 if broken else 0
+
+
+def doctor_rviz(path: Path | None = None, console: Console | None = None) -> int:
+    """Print what an RViz configuration (default: the shipped one) would not show; 0 when nothing, 1 otherwise.
+
+    Raises:
+        InvalidSceneError: it is none.
+    """
+    console, path = console or Console(), path or shipped_config()
+    problems = problems_of(path)
+    for problem in problems:
+        console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
+    told = f"[bold red]{len(problems)} problems[/]" if problems else "[bold green]shows every topic[/]"
+    console.print(f"{path}: {told}", highlight=False, soft_wrap=True)
+    return 1 if problems else 0
