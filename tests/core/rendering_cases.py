@@ -64,10 +64,27 @@ def hard_cases() -> dict[str, GaussianMap]:
     crowd = cloud(3000, scale_m=0.01, opacities=(0.004, 0.05))
     crowd.means_m[:, :2] *= 0.01
     return {
-        "behind the camera": behind, "at the lens": at_the_lens, "edge-on": edge_on, "thin": thin,
-        "smaller than a pixel": cloud(300, scale_m=0.002), "larger than the image": cloud(20, scale_m=3.0),
-        "transparent": transparent, "opaque": cloud(60, opacities=(0.9999, 0.99999)), "thousands on a pixel": crowd,
+        "across the border": across_the_border(), "behind the camera": behind, "at the lens": at_the_lens,
+        "edge-on": edge_on, "thin": thin, "smaller than a pixel": cloud(300, scale_m=0.002),
+        "larger than the image": cloud(20, scale_m=3.0), "transparent": transparent,
+        "opaque": cloud(60, opacities=(0.9999, 0.99999)), "thousands on a pixel": crowd,
     }  # fmt: skip
+
+
+def across_the_border() -> GaussianMap:
+    """Discs whose centres project onto the rim of the image, up to three pixels to either side."""
+    g = torch.Generator().manual_seed(5)
+    n, K = 200, CAMERA
+    along, off = torch.rand(n, generator=g), torch.rand(n, generator=g) * 6 - 3
+    side = torch.arange(n) % 4
+    u = torch.where(side == 0, off, torch.where(side == 1, K.width - 1 + off, along * (K.width - 1)))
+    v = torch.where(side == 2, off, torch.where(side == 3, K.height - 1 + off, along * (K.height - 1)))
+    z = 1 + torch.rand(n, generator=g)
+    in_camera = torch.stack([(u - K.cx) / K.fx * z, (v - K.cy) / K.fy * z, z], dim=-1)
+    T_world_camera = torch.from_numpy(pose()).float()
+    gaussians = cloud(n, scale_m=0.04)
+    gaussians.means_m = in_camera @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
+    return gaussians
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,12 @@ def outcome(name: str, gaussians: GaussianMap, num_channels: int = 7, min_trace_
         blended.features.detach().cpu(), blended.alpha.detach().cpu(), on_cpu(blended),
         {c: gradient.cpu() for c, gradient in zip(leaves, gradients, strict=True)},
     )  # fmt: skip
+
+
+def mixture(rasterizer: Rasterizer, gaussians: GaussianMap, features: Tensor, of_features: Tensor) -> float:
+    """A number that depends on every pixel, summed exactly."""
+    blended = rasterizer(gaussians, features, CAMERA, pose())
+    return float((blended.features.double() * of_features).sum() + blended.alpha.double().sum())
 
 
 def on_cpu(blended: Blended) -> Trace:

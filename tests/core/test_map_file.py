@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import open3d as o3d
 import pytest
 import torch
 
@@ -211,6 +212,20 @@ def test_splats_hold_what_viewers_expect(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(quats, axis=-1), 1, atol=1e-6)
     cosine = (quats * gaussians.quats_wxyz.numpy()).sum(-1) / gaussians.quats_wxyz.norm(dim=-1).numpy()
     np.testing.assert_allclose(cosine, 1, atol=1e-6)
+
+
+def test_open3d_reads_the_splats(tmp_path: Path) -> None:
+    """A reader that others wrote; it makes metres of the scales."""
+    gaussians = a_map(40).gaussians
+    write_splats(tmp_path / "map.ply", gaussians)
+    read = {name: value.numpy() for name, value in o3d.t.io.read_point_cloud(str(tmp_path / "map.ply")).point.items()}
+    assert {"positions", "normals", "f_dc", "opacity", "scale", "rot"} <= read.keys()
+    np.testing.assert_array_equal(read["positions"], gaussians.means_m)
+    np.testing.assert_array_equal(read["opacity"][:, 0], gaussians.opacity_logits)
+    np.testing.assert_allclose(read["scale"][:, :2], gaussians.scales_m, rtol=1e-5)
+    np.testing.assert_allclose(0.5 + SH_C0 * read["f_dc"], gaussians.colors, atol=1e-6)
+    unit_quats = torch.nn.functional.normalize(gaussians.quats_wxyz, dim=-1)
+    np.testing.assert_allclose(read["rot"], unit_quats, atol=1e-6)
 
 
 def test_an_empty_map_is_a_ply_without_vertices(tmp_path: Path) -> None:
