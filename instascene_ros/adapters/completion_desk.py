@@ -35,14 +35,34 @@ class CompletionDesk:
         make_prior: Callable[[str], Prior],
         on_completed: Callable[[Completion], None],
     ) -> None:
+        self.is_open = False
         self._config, self._completer, self._on_completed = config, completer, on_completed
         self._make_prior, self._priors, self._priors_lock = make_prior, dict[str, Prior](), Lock()
         self._slots = BoundedSemaphore(MAX_WAITING)
         self._queue: JobQueue[Completion] = JobQueue(MAX_WAITING)
 
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait or run."""
+        return self._queue.num_jobs
+
+    def open(self) -> None:
+        """Take requests from now on."""
+        self.is_open = True
+
+    def shut(self) -> None:
+        """Take no more requests; whoever waits is told CANCELED."""
+        self.is_open = False
+        self._queue.drop("cancelled: the completion node was deactivated")
+
     def close(self) -> None:
-        """End the work; whoever waits is told CANCELED."""
+        """End the work for good; whoever waits is told CANCELED."""
+        self.is_open = False
         self._queue.stop()
+
+    def configure(self, config: CompletionNodeConfig) -> None:
+        """Take over what may change while running."""
+        self._config = config
 
     def prior(self, method: str) -> Prior:
         """The prior of that name, made once.

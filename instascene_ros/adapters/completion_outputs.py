@@ -22,10 +22,18 @@ class CompletionOutputs:
         self._objects = node.create_publisher(CompletedObject, "completed_objects", latched_qos(LATCHED_OBJECTS))
         self._points = node.create_publisher(PointCloud2, "completed_objects/points", latched_qos())
         self._markers = node.create_publisher(MarkerArray, "completed_objects/markers", latched_qos())
-        self._max_marker_faces = max_marker_faces
+        self._node, self._closed = node, False
+        self.max_marker_faces = max_marker_faces
         self._lock = Lock()
         self._shown: dict[int, Completion] = {}
         self._map_id = ""
+
+    def close(self) -> None:
+        """Take back everything that was published; a job that ends later publishes nothing."""
+        with self._lock:
+            self._closed = True
+            for publisher in (self._objects, self._points, self._markers):
+                self._node.destroy_publisher(publisher)
 
     def current_map_id(self) -> str:
         """The newest map id that the scene node has announced, '' before any."""
@@ -34,6 +42,8 @@ class CompletionOutputs:
     def add(self, completion: Completion) -> None:
         """A newly completed object."""
         with self._lock:
+            if self._closed:
+                return
             self._objects.publish(completion.message)
             map_id = completion.message.map_id
             self._shown = {i: one for i, one in self._shown.items() if one.message.map_id == map_id}
@@ -43,6 +53,8 @@ class CompletionOutputs:
     def follow(self, array: InstanceArray) -> None:
         """The scene node has published its list of instances."""
         with self._lock:
+            if self._closed:
+                return
             self._map_id = array.map_id
             known = {instance.id for instance in array.instances}
             kept = {i: one for i, one in self._shown.items() if i in known and one.message.map_id == array.map_id}
@@ -53,4 +65,4 @@ class CompletionOutputs:
     def _show(self, header: Header) -> None:
         objects = [one.completed for one in self._shown.values()]
         self._points.publish(completed_points(objects, header))
-        self._markers.publish(completed_markers(objects, header, self._max_marker_faces))
+        self._markers.publish(completed_markers(objects, header, self.max_marker_faces))

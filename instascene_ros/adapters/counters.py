@@ -1,8 +1,11 @@
 """What became of the frames. Each field is written by one thread only."""
 
+import ctypes
+import gc
 import resource
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -42,6 +45,17 @@ def resident_mb() -> float:
             return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def release_memory() -> None:
+    """Give what was freed back to the system and to the GPU's other users."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):  # only glibc holds freed memory back, and only it can be asked
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def gpu_mb() -> float:

@@ -18,8 +18,13 @@ class DebugImages:
     """`debug/render`: the map from the newest keyframe. `debug/masks`: its colour under its entity masks."""
 
     def __init__(self, node: Node) -> None:
+        self._node = node
         self._render = node.create_publisher(Image, "debug/render", 1)
         self._masks = node.create_publisher(Image, "debug/masks", 1)
+
+    def close(self) -> None:
+        for publisher in (self._render, self._masks):
+            self._node.destroy_publisher(publisher)
 
     def publish(self, scene: Scene) -> None:
         """Publish what is listened to."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float64
-from sensor_msgs.msg import CameraInfo, Image
+from jaxtyping import Float32, Float64, UInt8
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.camera_infos import camera_of
+from instascene_ros.adapters.compressed_images import decode_compressed_depth_m, decode_compressed_rgb
 from instascene_ros.adapters.images import decode_depth_m, decode_labels, decode_rgb
 from instascene_ros.adapters.stamps import ns_of_stamp
 from instascene_ros.core.camera import Camera
@@ -24,8 +25,8 @@ class FrameMessages:
     """What arrived for one instant of one camera, still encoded, and where the camera was."""
 
     camera: str
-    color: Image
-    depth: Image
+    color: Image | CompressedImage
+    depth: Image | CompressedImage
     info: CameraInfo
     T_world_camera: Float64[np.ndarray, "4 4"]
     masks: Image | None = None
@@ -60,8 +61,8 @@ def to_frame(messages: FrameMessages, depth_scale: float = 0.0) -> Frame:
     Raises:
         InvalidFrameError: whatever is wrong, with the topic's name in front.
     """
-    rgb = _named(messages.topic("color/image"), decode_rgb, messages.color)
-    depth_m = _named(messages.topic("depth/image"), decode_depth_m, messages.depth, depth_scale)
+    rgb = _named(messages.topic("color/image"), _rgb, messages.color)
+    depth_m = _named(messages.topic("depth/image"), _depth_m, messages.depth, depth_scale)
     _check_registered(messages, rgb.shape[:2], depth_m.shape)
     height, width = depth_m.shape
     camera = _named(messages.topic("color/camera_info"), camera_of_image, messages.info, width, height)
@@ -73,6 +74,15 @@ def to_frame(messages: FrameMessages, depth_scale: float = 0.0) -> Frame:
         raise InvalidFrameError(f"{messages.topic('depth/image')}: no pixel has depth")
     entities = None if masks is None else Masks.from_image(masks)
     return Frame(messages.stamp_ns, camera, rgb, depth_m, messages.T_world_camera, entities)
+
+
+def _rgb(message: Image | CompressedImage) -> UInt8[np.ndarray, "H W 3"]:
+    return decode_rgb(message) if isinstance(message, Image) else decode_compressed_rgb(message)
+
+
+def _depth_m(message: Image | CompressedImage, depth_scale: float) -> Float32[np.ndarray, "H W"]:
+    read = decode_depth_m if isinstance(message, Image) else decode_compressed_depth_m
+    return read(message, depth_scale)
 
 
 def _named(topic: str, read: Callable[..., Decoded], *arguments: Any) -> Decoded:

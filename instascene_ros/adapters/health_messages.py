@@ -8,21 +8,21 @@ from instascene_ros.adapters.health import SceneHealth, Tally
 from instascene_ros.msg import MapStatus
 
 
-def map_state(paused: bool, busy: bool, recent: Tally, complaint: str) -> int:
-    """Integrating, waiting, paused, or getting only frames that cannot be used."""
-    if paused:
+def map_state(idle: str, busy: bool, recent: Tally, complaint: str) -> int:
+    """Integrating, waiting, held (`idle` says by what), or getting only frames that cannot be used."""
+    if idle:
         return MapStatus.STATE_PAUSED
     if recent.integrated or busy or not complaint:
         return MapStatus.STATE_MAPPING
     return MapStatus.STATE_ERROR if recent.invalid else MapStatus.STATE_WAITING
 
 
-def status_message(health: SceneHealth, header: Header, paused: bool, recent: Tally) -> MapStatus:
+def status_message(health: SceneHealth, header: Header, idle: str, recent: Tally) -> MapStatus:
     """`recent` is what happened since the last status."""
     total, counters, complaint = health.tally(), health.counters, health.complaint(recent)
     return MapStatus(
-        header=header, map_id=counters.map_id, state=map_state(paused, health.busy, recent, complaint),
-        message="paused: call the service pause with data: false to go on" if paused else complaint,
+        header=header, map_id=counters.map_id, state=map_state(idle, health.busy, recent, complaint),
+        message=idle or complaint,
         frames_received=total.received, frames_integrated=total.integrated, dropped_busy=total.busy,
         dropped_no_pose=total.no_pose, dropped_stale=total.stale, dropped_invalid=total.invalid,
         num_gaussians=counters.num_gaussians, num_instances=counters.num_instances,

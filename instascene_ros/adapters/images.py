@@ -25,8 +25,24 @@ ENCODINGS: dict[str, tuple[np.dtype, int]] = {  # element type and channels
 COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16")
 DEPTH = {"16UC1": 1000.0, "mono16": 1000.0, "32FC1": 1.0}  # stored units per metre (REP-118)
 LABELS = ("16UC1", "mono16", "mono8")
+MAX_SIDE_PX, MAX_PIXELS = 16_384, 2**26  # larger images are nonsense, and are refused before memory is taken for them
 
 Pixels = Shaped[np.ndarray, "H W *channels"]
+
+
+def check_size(width: int, height: int, what: str) -> None:
+    """Refuse an image that no camera makes.
+
+    Raises:
+        InvalidFrameError: no pixel, or absurdly many.
+    """
+    if width <= 0 or height <= 0:
+        raise InvalidFrameError(f"image is {what}; expected a positive size")
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        raise InvalidFrameError(
+            f"image is {what}; expected at most {MAX_SIDE_PX} px a side and {MAX_PIXELS} px in all: "
+            "is the message corrupt?"
+        )
 
 
 def _check_layout(message: Image, allowed: tuple[str, ...]) -> None:
@@ -37,8 +53,7 @@ def _check_layout(message: Image, allowed: tuple[str, ...]) -> None:
         )
     dtype, channels = ENCODINGS[message.encoding]
     size = f"{message.width}x{message.height} px {message.encoding}"
-    if message.width == 0 or message.height == 0:
-        raise InvalidFrameError(f"image is {size}; expected a positive size")
+    check_size(message.width, message.height, size)
     row_bytes = message.width * channels * dtype.itemsize
     if message.step < row_bytes or message.step % dtype.itemsize:
         raise InvalidFrameError(
@@ -96,18 +111,27 @@ def decode(message: Image, allowed: tuple[str, ...] = tuple(ENCODINGS)) -> Pixel
 def decode_rgb(message: Image) -> UInt8[np.ndarray, "H W 3"]:
     """Colour of any supported encoding; grey is repeated, alpha dropped, 16 bit grey cut to its upper 8."""
     pixels = decode(message, COLOUR)
-    if message.encoding == "mono16":
-        pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=-1)
+        return rgb_of_grey(pixels)
     reverse = message.encoding.startswith("bgr")
     return np.ascontiguousarray(pixels[..., 2::-1] if reverse else pixels[..., :3])
 
 
+def rgb_of_grey(grey: Shaped[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Grey of 8 or 16 bits as colour."""
+    upper = grey if grey.dtype == np.uint8 else (grey >> 8).astype(np.uint8)
+    return np.repeat(upper[..., None], 3, axis=-1)
+
+
 def decode_depth_m(message: Image, depth_scale: float = 0.0) -> Float32[np.ndarray, "H W"]:
     """Depth in metres, 0 = none (also NaN, Inf, negative). `depth_scale` stored units are a metre; 0: by encoding."""
-    stored = decode(message, tuple(DEPTH)).astype(np.float32)
-    depth_m = stored / np.float32(depth_scale or DEPTH[message.encoding])
+    return metres(decode(message, tuple(DEPTH)), depth_scale or DEPTH[message.encoding])
+
+
+def metres(stored: Shaped[np.ndarray, "H W"], units_per_m: float) -> Float32[np.ndarray, "H W"]:
+    """Depth in metres; 0 where there is none."""
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and so none
+        depth_m = stored.astype(np.float32) / np.float32(units_per_m)
     return np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
 
 

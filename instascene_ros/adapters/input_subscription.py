@@ -7,12 +7,12 @@ from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEve
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.inputs import InputMonitor
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.adapters.qos import input_qos
-from instascene_ros.adapters.stamps import ns_of_stamp
+from instascene_ros.adapters.stamps import is_stamp, ns_of_stamp
 
 
 class InputSubscription:
@@ -29,8 +29,18 @@ class InputSubscription:
         self._node, self._kind, self._name, self._store = node, kind, name, store
         self._profile, self._misfit = config.input_qos, False
         # Poses come far more often than images.
-        self._depth = config.sync.queue_size * (1 if kind in (Image, CameraInfo) else 10)
+        self._depth = config.sync.queue_size * (1 if kind in (Image, CompressedImage, CameraInfo) else 10)
+        self._subscription: Any = None
+
+    def open(self) -> None:
+        """Subscribe."""
+        self._misfit, self.monitor.qos_problem = False, ""
         self._subscription = self._subscribe("DEFAULT" if self._profile == "AUTO" else self._profile)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
+        self._subscription = None
 
     def adapt(self) -> None:
         """Turn to best effort where that is called for; not from the event, which belongs to the subscription."""
@@ -50,6 +60,9 @@ class InputSubscription:
         )  # fmt: skip
 
     def _received(self, message: Any) -> None:
+        if not is_stamp(message.header.stamp):
+            self.monitor.bad_stamps += 1
+            return
         self.monitor.note(ns_of_stamp(message.header.stamp))
         self._store(message)
 

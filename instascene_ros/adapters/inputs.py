@@ -15,6 +15,7 @@ class InputMonitor:
         self.received = 0
         self.last_stamp_ns = 0
         self.qos_problem = ""
+        self.bad_stamps = 0  # messages whose stamp is no time
         self._arrivals_s: deque[float] = deque(maxlen=30)
 
     def note(self, stamp_ns: int) -> None:
@@ -41,6 +42,8 @@ class InputMonitor:
             return self.qos_problem
         if publishers == 0 and self.silent_s > SILENT_AFTER_S:
             return "no publisher (is the driver running? are topic and namespace right?)"
+        if self.bad_stamps and self.silent_s > SILENT_AFTER_S:
+            return f"{self.bad_stamps} messages without a usable header.stamp: does the driver set it?"
         if self.received == 0:
             return "publisher found, nothing received yet"
         if self.silent_s > SILENT_AFTER_S:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.node_config import SceneNodeConfig
@@ -26,6 +26,7 @@ class IntakeHooks:
 
     deliver: Callable[[FrameMessages], None]
     jumped: Callable[[str, float], None]  # camera, distance in m, before the frame is delivered
+    restarted: Callable[[str], None]  # camera whose stamps went back: a bag loops, a simulation was reset
     warn: Callable[[str, str], None]  # key to throttle by, text
     partners: Callable[[str], Sequence[str]]  # optional streams that a set of this camera needs now
 
@@ -42,7 +43,7 @@ class CameraIntake:
         self.sync = Synchroniser(
             COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s)
         )
-        self._pose_wait_ns, self._max_jump_m = ns_of_s(config.tf_timeout_s), config.max_pose_jump_m
+        self.configure(config)
         self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
         self._infos_follow = False  # the last image had a camera_info of its own stamp
         self._waiting: deque[tuple[int, MatchedSet]] = deque()  # since when, for a pose
@@ -54,18 +55,36 @@ class CameraIntake:
         self.dropped_no_info = 0
         self.pose_jumps = 0
 
-    def add(self, stream: str, message: Image | CameraInfo) -> None:
+    def configure(self, config: SceneNodeConfig) -> None:
+        """Take over what may change while running."""
+        self._pose_wait_ns, self._max_jump_m = ns_of_s(config.tf_timeout_s), config.max_pose_jump_m
+        self.sync.slop_ns, self.sync.wait_ns = ns_of_s(config.sync.slop_s), ns_of_s(config.sync.wait_s)
+
+    def clear(self) -> None:
+        """Forget everything that waits; the counts stay."""
+        self.sync.clear()
+        self._forget()
+
+    def add(self, stream: str, message: Image | CompressedImage | CameraInfo) -> None:
         """Store one message and hand on what became complete."""
         self.received += stream == COLOR
         if stream == INFO:
             self._infos.append(message)
         elif not self.sync.add(stream, ns_of_stamp(message.header.stamp), message, self._clock_ns()):
-            self._waiting.clear()
-            self._last_position_m = None
-            self._hooks.warn(
-                f"{self.camera} time", f"stamps of {self.camera}/{stream} went back: time restarted, queues cleared"
-            )
+            self._restart(stream)
         self.pump()
+
+    def _forget(self) -> None:
+        self._waiting.clear()  # but camera_info stays: some drivers send it once
+        self._last_position_m = None
+
+    def _restart(self, stream: str) -> None:
+        self._forget()
+        self._poses.restart()
+        self._hooks.warn(
+            f"{self.camera} time", f"stamps of {self.camera}/{stream} went back: time restarted, queues cleared"
+        )
+        self._hooks.restarted(self.camera)
 
     def pump(self) -> None:
         """Hand on every set that has its pose; drop those that waited too long. Call it whenever anything arrived."""
@@ -77,7 +96,7 @@ class CameraIntake:
 
     def _settle(self, since_ns: int, matched: MatchedSet, now_ns: int) -> bool:
         """Deliver or drop; False while a pose may still come."""
-        color: Image = matched.messages[COLOR]
+        color: Image | CompressedImage = matched.messages[COLOR]
         waited = now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting
         lookup, info = self._poses.at(matched.stamp_ns, color.header.frame_id.lstrip("/")), self._info_of(color, waited)
         if lookup.T_world_camera is not None and info is not None:
@@ -108,7 +127,7 @@ class CameraIntake:
             )  # fmt: skip
         )
 
-    def _info_of(self, color: Image, waited: bool) -> CameraInfo | None:
+    def _info_of(self, color: Image | CompressedImage, waited: bool) -> CameraInfo | None:
         """The one with the image's stamp, otherwise the newest, because some drivers send it once.
 
         None while one of the same stamp may come: the driver sent the last image's with it.

@@ -108,20 +108,31 @@ class JobQueue(Generic[Result]):
                 self._jobs.remove(job)
                 job.finish(None, CancelledError("cancelled before its turn came"))
 
+    @property
+    def num_jobs(self) -> int:
+        """Those that nobody has an answer of yet."""
+        with self._wake:
+            return sum(not job.finished for job in self._jobs)
+
     def ahead_of(self, job: Job[Result]) -> int:
         """Jobs to be done before it starts."""
         with self._wake:
             before = self._jobs[: self._jobs.index(job)] if job in self._jobs else []
             return sum(not other.finished for other in before)
 
-    def stop(self) -> None:
-        """Answer all that wait at once, ask the running job to end, and wait for it a little."""
+    def drop(self, reason: str) -> None:
+        """Answer all that wait at once with CancelledError, and ask the running job to end."""
         with self._wake:
-            self._running = False
             for job in self._jobs:
                 job.wanted_anyway, job.callers = False, 0
-                job.finish(None, CancelledError("cancelled: the node is shutting down"))
+                job.finish(None, CancelledError(reason))
+
+    def stop(self) -> None:
+        """Drop all jobs, take no more, and wait a little for the one that runs."""
+        with self._wake:
+            self._running = False
             self._wake.notify()
+        self.drop("cancelled: the node is shutting down")
         self._thread.join(STOP_S)
 
     def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from instascene_ros.adapters.knobs import autostart_knob, live_knob
 from instascene_ros.core.config import knob
 from instascene_ros.core.errors import InstasceneError
 
@@ -9,6 +10,9 @@ POSE_SOURCES = ("pose", "odom", "tf")
 MASK_SOURCES = ("auto", "topic", "segmenter")
 INPUT_PROFILES = ("AUTO", "SENSOR_DATA", "SYSTEM_DEFAULT", "DEFAULT")
 ON_POSE_JUMP = ("warn", "pause", "reset")
+ON_TIME_JUMP = ("keep", "reset")
+COLOR_TRANSPORTS = ("raw", "compressed")
+DEPTH_TRANSPORTS = ("raw", "compressed", "compressedDepth")
 STAMPS = ("now", "sim")
 
 
@@ -25,11 +29,11 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class SyncConfig:
     """Bringing the messages of one instant together."""
 
-    slop_s: float = knob(
+    slop_s: float = live_knob(
         0.02, "Stamps of colour, depth and masks may differ by this, s; equal stamps come first.", 0.0, 1.0
     )
     queue_size: int = knob(30, "Messages kept for each image topic while partners are missing.", 1, 1000)
-    wait_s: float = knob(1.0, "A colour image waits this long for its depth and masks, s.", 0.0, 60.0)
+    wait_s: float = live_knob(1.0, "A colour image waits this long for its depth and masks, s.", 0.0, 60.0)
     jump_back_s: float = knob(1.0, "Stamps that go back by more than this mean that time restarted, s.", 0.0, 3600.0)
 
 
@@ -37,21 +41,22 @@ class SyncConfig:
 class PublishConfig:
     """How often and how much. A rate of 0 = off."""
 
-    instances_rate_hz: float = knob(
+    instances_rate_hz: float = live_knob(
         10.0, "Most often that instances and their markers are published, Hz; 0 = off.", 0.0, 100.0
     )
-    points_rate_hz: float = knob(2.0, "Most often that instances/points is published, Hz; 0 = off.", 0.0, 100.0)
-    map_rate_hz: float = knob(
+    points_rate_hz: float = live_knob(2.0, "Most often that instances/points is published, Hz; 0 = off.", 0.0, 100.0)
+    map_rate_hz: float = live_knob(
         0.5, "Most often that map/points and map/gaussians are published, Hz; 0 = off.", 0.0, 100.0
     )
-    debug_rate_hz: float = knob(2.0, "Most often that the debug images are published, Hz; 0 = off.", 0.0, 100.0)
-    max_map_points: int = knob(200_000, "Points of map/points at most, evenly thinned.", 1, 50_000_000)
+    debug_rate_hz: float = live_knob(2.0, "Most often that the debug images are published, Hz; 0 = off.", 0.0, 100.0)
+    max_map_points: int = live_knob(200_000, "Points of map/points at most, evenly thinned.", 1, 50_000_000)
 
 
 @dataclass(frozen=True)
 class SceneNodeConfig:
     """Node `scene`."""
 
+    autostart: bool = autostart_knob()
     cameras: tuple[str, ...] = knob(("camera",), "Names of the cameras: topics <camera>/color/image and so on.")
     map_frame: str = knob("odom", "Frame that everything is mapped and published in; must not jump (REP-105).")
     pose_source: str = knob(
@@ -61,14 +66,21 @@ class SceneNodeConfig:
         (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
         "With pose_source odom: x y z (m) qw qx qy qz of each camera's optical frame in the odometry's child frame.",
     )
-    tf_timeout_s: float = knob(
+    tf_timeout_s: float = live_knob(
         1.0, "A frame waits this long for a pose as new as itself, from TF or a topic, s.", 0.0, 60.0
     )
     max_pose_gap_s: float = knob(0.5, "Poses further apart than this are not interpolated, s.", 0.0, 60.0)
-    max_pose_jump_m: float = knob(
+    max_pose_jump_m: float = live_knob(
         0.5, "Consecutive poses further apart than this are a jump, m; 0 = never.", 0.0, 1000.0
     )
-    on_pose_jump: str = knob("warn", "What to do on a jump: warn, pause or reset.")
+    on_pose_jump: str = live_knob("warn", "What to do on a jump: warn, pause or reset.")
+    on_time_jump: str = live_knob(
+        "keep", "When time starts over (a bag loops, a simulation is reset): keep the map, or reset it."
+    )
+    color_transport: str = knob("raw", "Colour: raw, or compressed (JPEG, PNG; topic <camera>/color/image/compressed).")
+    depth_transport: str = knob(
+        "raw", "Depth: raw, compressedDepth (PNG, RVL) or compressed (16 bit PNG); the topic's last part."
+    )
     masks: str = knob("auto", "Entity masks: topic, segmenter, or auto = the topic where it has a publisher.")
     segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
     device: str = knob("auto", "auto, cpu or cuda.")
@@ -84,8 +96,13 @@ class SceneNodeConfig:
     def __post_init__(self) -> None:
         _check_choice("pose_source", self.pose_source, POSE_SOURCES)
         _check_choice("on_pose_jump", self.on_pose_jump, ON_POSE_JUMP)
+        _check_choice("on_time_jump", self.on_time_jump, ON_TIME_JUMP)
+        _check_choice("color_transport", self.color_transport, COLOR_TRANSPORTS)
+        _check_choice("depth_transport", self.depth_transport, DEPTH_TRANSPORTS)
         _check_choice("masks", self.masks, MASK_SOURCES)
         _check_choice("input_qos", self.input_qos, INPUT_PROFILES)
+        if not self.map_frame or self.map_frame.startswith("/"):
+            raise InvalidParameterError(f"parameter map_frame is {self.map_frame!r}; expected a frame without a slash")
         if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
             raise InvalidParameterError(
                 f"parameter cameras is {list(self.cameras)}; expected different, non-empty names"

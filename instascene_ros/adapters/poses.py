@@ -31,6 +31,9 @@ class PoseSource(Protocol):
 
     def at(self, stamp_ns: int, frame_id: str) -> PoseLookup: ...
 
+    def restart(self) -> None:
+        """The stamps of the images went back."""
+
 
 class PoseBuffer:
     """Stamped poses of one frame, interpolated between neighbours at most `max_gap_ns` apart."""
@@ -106,3 +109,6 @@ class TopicPoses:
         if lookup.T_world_camera is None:
             return lookup
         return PoseLookup(lookup.T_world_camera @ self._T_base_camera)
+
+    def restart(self) -> None:
+        """Nothing: the buffer sees from its own stamps that time started over, maybe earlier than the images do."""

@@ -17,12 +17,13 @@ POLL_S = 0.05
 class SceneClient:
     """Calls `observe_object` from a thread that is not the executor's."""
 
-    def __init__(self, node: Node, group: CallbackGroup, timeout_s: float) -> None:
+    def __init__(self, node: Node, group: CallbackGroup) -> None:
         self._client = node.create_client(ObserveObject, "observe_object", callback_group=group)
         self._name = node.resolve_service_name("observe_object")
-        self._timeout_s = timeout_s
 
-    def observe(self, request: ObserveObject.Request, cancelled: Callable[[], bool]) -> ObserveObject.Response:
+    def observe(
+        self, request: ObserveObject.Request, cancelled: Callable[[], bool], timeout_s: float
+    ) -> ObserveObject.Response:
         """Ask and wait.
 
         Raises:
@@ -31,14 +32,14 @@ class SceneClient:
             CancelledError: `cancelled` says so.
             InstasceneError: the named error in the answer.
         """
-        deadline_s = monotonic() + self._timeout_s
+        deadline_s = monotonic() + timeout_s
         while not self._client.service_is_ready():
             self._check(cancelled, deadline_s, NoMapError(f"no node serves {self._name}: is the scene node running?"))
             sleep(POLL_S)
         answered = Event()
         future = self._client.call_async(request)
         future.add_done_callback(lambda _: answered.set())
-        late = RequestTimeoutError(f"{self._name} did not answer within {self._timeout_s:g} s")
+        late = RequestTimeoutError(f"{self._name} did not answer within {timeout_s:g} s")
         try:
             while not answered.wait(POLL_S):
                 self._check(cancelled, deadline_s, late)

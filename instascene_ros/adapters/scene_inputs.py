@@ -7,7 +7,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.input_subscription import InputSubscription
@@ -16,6 +16,7 @@ from instascene_ros.adapters.intake import COLOR, DEPTH, IGNORE, INFO, MASKS, Ca
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.adapters.poses import PoseBuffer, PoseSource, TopicPoses
 from instascene_ros.adapters.stamps import ns_of_s
+from instascene_ros.adapters.tf_poses import TfPoses
 from instascene_ros.adapters.transforms import matrix_of
 from instascene_ros.core.errors import InvalidFrameError
 
@@ -23,20 +24,46 @@ Warn = Callable[[str, str], None]
 
 
 class SceneInputs:
-    """Inputs of all cameras. Everything here runs in the executor's default callback group, one call at a time."""
+    """Inputs of all cameras: silent until opened, and again once closed; what was counted stays.
+
+    Everything here runs in the executor's default callback group, one call at a time.
+    """
 
     def __init__(
-        self, node: Node, config: SceneNodeConfig,
-        deliver: Callable[[FrameMessages], None], jumped: Callable[[str, float], None], warn: Warn,
+        self, node: Node, config: SceneNodeConfig, deliver: Callable[[FrameMessages], None],
+        jumped: Callable[[str, float], None], restarted: Callable[[str], None], warn: Warn,
     ) -> None:  # fmt: skip
         self._node, self._config, self._warn = node, config, warn
         self._subscriptions: dict[str, InputSubscription] = {}
+        self._tf: TfPoses | None = None
         self.bad_poses = 0
-        hooks = IntakeHooks(deliver, jumped, warn, self._optional_streams)
+        hooks = IntakeHooks(deliver, jumped, restarted, warn, self._optional_streams)
         sources = self._pose_sources()
         self.intakes = [CameraIntake(camera, config, sources[camera], hooks) for camera in config.cameras]
         for intake in self.intakes:
             self._subscribe_camera(intake)
+
+    def open(self) -> None:
+        """Subscribe to everything."""
+        if self._tf is not None:
+            self._tf.open()
+        for subscription in self._subscriptions.values():
+            subscription.open()
+
+    def close(self) -> None:
+        """Unsubscribe from everything, and forget what waits."""
+        for subscription in self._subscriptions.values():
+            subscription.close()
+        if self._tf is not None:
+            self._tf.close()
+        for intake in self.intakes:
+            intake.clear()
+
+    def configure(self, config: SceneNodeConfig) -> None:
+        """Take over what may change while running."""
+        self._config = config
+        for intake in self.intakes:
+            intake.configure(config)
 
     def publishers(self, topic: str) -> int:
         """How many publishers the graph knows; `topic` as resolved, with remappings applied."""
@@ -54,12 +81,14 @@ class SceneInputs:
             intake.pump()
 
     def _subscribe_camera(self, intake: CameraIntake) -> None:
-        streams: dict[str, type] = {COLOR: Image, DEPTH: Image, INFO: CameraInfo, IGNORE: Image}
-        if self._config.masks != "segmenter":
-            streams[MASKS] = Image
-        for stream, kind in streams.items():
+        transports = {COLOR: self._config.color_transport, DEPTH: self._config.depth_transport}
+        streams = [COLOR, DEPTH, INFO, IGNORE] + [MASKS] * (self._config.masks != "segmenter")
+        for stream in streams:
+            transport = transports.get(stream, "raw")
+            name = f"{intake.camera}/{stream}" + ("" if transport == "raw" else f"/{transport}")
+            kind = CameraInfo if stream == INFO else Image if transport == "raw" else CompressedImage
             required = stream in (COLOR, DEPTH, INFO) or (stream == MASKS and self._config.masks == "topic")
-            self._subscribe(kind, f"{intake.camera}/{stream}", required, lambda m, s=stream: intake.add(s, m))
+            self._subscribe(kind, name, required, lambda m, s=stream: intake.add(s, m))
 
     def _subscribe(self, kind: type, name: str, required: bool, store: Callable[[Any], None]) -> None:
         self._subscriptions[name] = InputSubscription(self._node, self._config, kind, name, store, required)
@@ -76,10 +105,8 @@ class SceneInputs:
     def _pose_sources(self) -> dict[str, PoseSource]:
         config = self._config
         if config.pose_source == "tf":
-            from instascene_ros.adapters.tf_poses import TfPoses
-
-            source = TfPoses(self._node, config.map_frame)
-            return {camera: source for camera in config.cameras}
+            self._tf = TfPoses(self._node, config.map_frame)
+            return dict.fromkeys(config.cameras, self._tf)
         return self._odom_sources() if config.pose_source == "odom" else self._topic_sources()
 
     def _topic_sources(self) -> dict[str, PoseSource]:

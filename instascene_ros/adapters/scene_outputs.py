@@ -22,7 +22,7 @@ class SceneOutputs:
     """Latched snapshots of the scene, rate-limited; `flush` publishes what a rate held back."""
 
     def __init__(self, node: Node, config: PublishConfig, map_frame: str) -> None:
-        self._config, self._map_frame = config, map_frame
+        self._node, self._config, self._map_frame = node, config, map_frame
         self.completed: dict[tuple[str, int], CompletedObject] = {}  # by map id and instance id; others write it
         self._instances = node.create_publisher(InstanceArray, "instances", latched_qos())
         self._points = node.create_publisher(PointCloud2, "instances/points", latched_qos())
@@ -37,6 +37,18 @@ class SceneOutputs:
         self._published_ids: set[int] = set()
         self._marked_ids: set[int] = set()
         self.stamp_ns = 0  # of the newest integrated image
+
+    def configure(self, config: PublishConfig) -> None:
+        """Take over rates and sizes."""
+        self._config = config
+        self._instances_gate.rate_hz, self._points_gate.rate_hz = config.instances_rate_hz, config.points_rate_hz
+        self._map_gate.rate_hz, self._debug_gate.rate_hz = config.map_rate_hz, config.debug_rate_hz
+
+    def close(self) -> None:
+        """Take back everything that was published."""
+        for publisher in (self._instances, self._points, self._markers, self._map_points, self._map_gaussians):
+            self._node.destroy_publisher(publisher)
+        self._debug.close()
 
     @property
     def header(self) -> Header:

@@ -35,18 +35,28 @@ class SceneOwner:
         self.outputs.update(self.scene, max(update.stamp_ns, self.outputs.stamp_ns))
         self.counters.integrated((self._now_ns() - update.stamp_ns) / 1e9, update.stage_ms)
 
-    def reset(self) -> None:
-        """Empty map, new map id, and everybody is told."""
+    def reset(self) -> str:
+        """Empty map, new map id (the answer), and everybody is told."""
         self.scene.reset()
         self.counters.map_id = self.scene.map_id
         self.counters.num_gaussians = self.counters.num_instances = 0
         self.outputs.update(self.scene, self.outputs.stamp_ns)
+        return self.scene.map_id
+
+    def restart_time(self) -> None:
+        """The stamps of the images start over; those of the outputs follow."""
+        self.outputs.stamp_ns = 0
 
     def remember(self, completed: CompletedObject) -> None:
         """Keep the newest completion of each instance of this map, for clients that ask."""
         self.completed[(completed.map_id, completed.instance_id)] = completed
         for key in [key for key in self.completed if key[0] != self.scene.map_id]:
             del self.completed[key]
+
+    def release(self) -> None:
+        """Free the map; nothing may be asked of the owner afterwards."""
+        self.scene = None
+        self.completed.clear()
 
     def flush(self) -> None:
         """Publish what a rate limit held back."""

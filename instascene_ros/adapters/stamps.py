@@ -5,6 +5,11 @@ from builtin_interfaces.msg import Duration, Time
 SECOND_NS = 1_000_000_000
 
 
+def is_stamp(stamp: Time) -> bool:
+    """A time after the start of its clock. 0 means that nobody set it, the rest that the message is corrupt."""
+    return stamp.sec >= 0 and stamp.nanosec < SECOND_NS and (stamp.sec > 0 or stamp.nanosec > 0)
+
+
 def ns_of_stamp(stamp: Time) -> int:
     return stamp.sec * SECOND_NS + stamp.nanosec
 

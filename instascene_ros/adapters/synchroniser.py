@@ -36,8 +36,8 @@ class Synchroniser:
     """
 
     def __init__(self, reference: str, slop_ns: int, queue_size: int, wait_ns: int, jump_back_ns: int) -> None:
-        self._reference, self._slop_ns, self._queue_size = reference, slop_ns, queue_size
-        self._wait_ns, self._jump_back_ns = wait_ns, jump_back_ns
+        self._reference, self.slop_ns, self._queue_size = reference, slop_ns, queue_size
+        self.wait_ns, self._jump_back_ns = wait_ns, jump_back_ns
         self._lock = Lock()
         self._queues: dict[str, list[_Queued]] = {}
         self._newest_ns: dict[str, int] = {}
@@ -78,6 +78,11 @@ class Synchroniser:
                     self._forget(head.stamp_ns, partners)
             return matched
 
+    def clear(self) -> None:
+        """Forget what is queued and what was taken."""
+        with self._lock:
+            self._clear()
+
     def _clear(self) -> None:
         self._queues.clear()
         self._newest_ns.clear()
@@ -108,10 +113,10 @@ class Synchroniser:
             if item.stamp_ns == head.stamp_ns:
                 return item
         moved_past = self._newest_ns.get(stream, head.stamp_ns) > head.stamp_ns
-        if not moved_past and now_ns - head.arrival_ns < self._wait_ns:
+        if not moved_past and now_ns - head.arrival_ns < self.wait_ns:
             return "wait"
         others = {item.stamp_ns for item in self._queues[self._reference]}  # leave each its exact partner
-        near = [q for q in queue if abs(q.stamp_ns - head.stamp_ns) <= self._slop_ns and q.stamp_ns not in others]
+        near = [q for q in queue if abs(q.stamp_ns - head.stamp_ns) <= self.slop_ns and q.stamp_ns not in others]
         return min(near, key=lambda item: abs(item.stamp_ns - head.stamp_ns), default=None)
 
     def _forget(self, stamp_ns: int, used: dict[str, Any]) -> None:
@@ -119,4 +124,4 @@ class Synchroniser:
         for stream, queue in self._queues.items():
             if stream != self._reference:
                 taken = used.get(stream)
-                queue[:] = [q for q in queue if q is not taken and q.stamp_ns > stamp_ns - self._slop_ns]
+                queue[:] = [q for q in queue if q is not taken and q.stamp_ns > stamp_ns - self.slop_ns]

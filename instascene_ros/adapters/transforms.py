@@ -8,19 +8,21 @@ from scipy.spatial.transform import Rotation, Slerp
 from instascene_ros.core.errors import InvalidFrameError
 
 MAX_QUATERNION_ERROR = 0.05  # of the norm: more is a broken message rather than rounding
+MAX_POSITION_M = 1e5  # from the map's origin: beyond it single precision is coarser than a centimetre
 
 
 def matrix_of(position_m: Float[np.ndarray, " 3"], quat_xyzw: Float[np.ndarray, " 4"]) -> Float64[np.ndarray, "4 4"]:
     """Rigid transform.
 
     Raises:
-        InvalidFrameError: a position that is not finite or a quaternion that is not of unit length.
+        InvalidFrameError: a position that is not finite or absurdly far, or a quaternion that is not of unit length.
     """
     norm = float(np.linalg.norm(quat_xyzw))
-    if not np.isfinite(position_m).all() or not abs(norm - 1) <= MAX_QUATERNION_ERROR:
+    near = (np.abs(position_m) <= MAX_POSITION_M).all()  # False for NaN
+    if not near or not abs(norm - 1) <= MAX_QUATERNION_ERROR:
         raise InvalidFrameError(
             f"pose has position {[float(x) for x in position_m]} and orientation xyzw {[float(x) for x in quat_xyzw]} "
-            f"of length {norm:.3g}; expected finite metres and a unit quaternion"
+            f"of length {norm:.3g}; expected metres within {MAX_POSITION_M:g} of the origin and a unit quaternion"
         )
     T = np.eye(4)
     T[:3, :3] = Rotation.from_quat(quat_xyzw).as_matrix()

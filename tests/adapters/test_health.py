@@ -60,7 +60,7 @@ class FakeInputs:
     def __init__(self) -> None:
         self.clock, self.bad_poses, self.found = Clock(), 3, 1
         self.monitors = [monitor(self.clock)]
-        hooks = IntakeHooks(*[lambda *_: ()] * 4)
+        hooks = IntakeHooks(*[lambda *_: ()] * 5)
         self.intakes = [CameraIntake("camera", SceneNodeConfig(), TopicPoses("odom", PoseBuffer(1, 1)), hooks)]
 
     def publishers(self, topic: str) -> int:
@@ -105,27 +105,27 @@ def test_log_lines_hold_the_reason_every_input_and_the_tally() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paused", "recent", "state"),
+    ("idle", "recent", "state"),
     [
-        (False, tally(integrated=1), MapStatus.STATE_MAPPING),
-        (False, NOTHING, MapStatus.STATE_WAITING),
-        (False, tally(invalid=1), MapStatus.STATE_ERROR),
-        (True, tally(integrated=1), MapStatus.STATE_PAUSED),
+        ("", tally(integrated=1), MapStatus.STATE_MAPPING),
+        ("", NOTHING, MapStatus.STATE_WAITING),
+        ("", tally(invalid=1), MapStatus.STATE_ERROR),
+        ("paused: go on with", tally(integrated=1), MapStatus.STATE_PAUSED),
     ],
 )
-def test_state_of_the_map(paused: bool, recent: Tally, state: int) -> None:
+def test_state_of_the_map(idle: str, recent: Tally, state: int) -> None:
     doctor, inputs = health()
     if recent.invalid:
         inputs.monitors[0].note(0)
         doctor.counters.last_invalid = "wrong"
-    status = status_message(doctor, Header(frame_id="odom"), paused, recent)
+    status = status_message(doctor, Header(frame_id="odom"), idle, recent)
     assert status.state == state and status.map_id == "m" and status.memory_mb > 1
     assert (status.message == "") == (state == MapStatus.STATE_MAPPING)
 
 
 def test_diagnostics_have_a_line_for_each_input_and_one_for_the_mapping() -> None:
     doctor, inputs = health()
-    status = status_message(doctor, Header(), False, NOTHING)
+    status = status_message(doctor, Header(), "", NOTHING)
     mapping, depth = diagnostics_message(doctor, "/robot/scene", status, Header()).status
     assert (mapping.name, mapping.level) == ("/robot/scene: mapping", b"\x01")
     assert (depth.name, depth.level) == ("/robot/scene: /robot/camera/depth/image", b"\x01")
@@ -174,4 +174,4 @@ def test_long_frame_is_called_busy_and_not_waiting() -> None:
     inputs.found = 0
     doctor._worker.busy = True
     assert doctor.waiting_for(NOTHING) == "busy with a frame"
-    assert status_message(doctor, Header(), False, NOTHING).state == MapStatus.STATE_MAPPING
+    assert status_message(doctor, Header(), "", NOTHING).state == MapStatus.STATE_MAPPING

@@ -20,10 +20,11 @@ class Bench:
 
     def __init__(self, **config: object) -> None:
         self.now_ms, self.delivered, self.jumps_m = 0, [], []
+        self.restarted: list[str] = []
         self.warnings: list[str] = []
         self.partners: list[str] = []
         self.poses = TopicPoses("odom", PoseBuffer(500 * made.MS, 1000 * made.MS))
-        hooks = IntakeHooks(self._deliver, self._jumped, self._warn, self._wanted)
+        hooks = IntakeHooks(self._deliver, self._jumped, self.restarted.append, self._warn, self._wanted)
         self.intake = CameraIntake("cam", SceneNodeConfig(**config), self.poses, hooks, lambda: self.now_ms * made.MS)
 
     def _deliver(self, messages: FrameMessages) -> None:
@@ -210,5 +211,6 @@ def test_time_that_starts_over_is_said_and_mapping_goes_on() -> None:
     bench.images(100)
     assert bench.stamps_ms == [9000, 100]
     assert any("time restarted" in text for text in bench.warnings)
+    assert bench.restarted == ["cam"]
     assert bench.jumps_m == []  # a new beginning is no jump
     np.testing.assert_array_equal(bench.delivered[1].T_world_camera, np.eye(4))

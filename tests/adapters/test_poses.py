@@ -155,7 +155,7 @@ class FakeTf2(ModuleType):
             )
 
         def all_frames_as_string(self) -> str:
-            return "Frame base exists with parent odom.\n"
+            return "Frame base exists with parent odom.\nFrame odom exists with parent NO_PARENT.\n"
 
 
 def test_tf_is_asked_at_the_stamp_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,11 +163,18 @@ def test_tf_is_asked_at_the_stamp_of_the_image(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "tf2_ros", FakeTf2("tf2_ros"))
     poses = TfPoses(NODE, "odom")
+    poses.open()
     np.testing.assert_allclose(poses.at(250 * MS, "optical").T_world_camera, at_x(0.25))
     late = poses.at(1001 * MS, "optical")
     assert late.T_world_camera is None and not late.final
     unknown = poses.at(0, "nowhere")
-    assert not unknown.final and "nowhere does not exist" in unknown.reason and "Frame base exists" in unknown.reason
+    assert (
+        not unknown.final
+        and "nowhere does not exist" in unknown.reason
+        and "frames that exist: base odom" in unknown.reason
+    )
+    nameless = poses.at(250 * MS, "")
+    assert nameless.final and "no header.frame_id" in nameless.reason
 
 
 def test_missing_tf2_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool
 
 from instascene_ros.adapters import completer
+from instascene_ros.adapters.managed_node import started
 from instascene_ros.adapters.spinning import run
 from instascene_ros.core.completion import Stage
 from instascene_ros.core.config import Config
@@ -73,4 +74,4 @@ class GatedCompletion(CompletionNode):
 
 
 if __name__ == "__main__":
-    sys.exit(run(GatedCompletion, NUM_THREADS))
+    sys.exit(run(lambda: started(GatedCompletion()), NUM_THREADS))
