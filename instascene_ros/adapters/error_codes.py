@@ -4,6 +4,8 @@ from instascene_ros.core.errors import (
     BackendUnavailableError,
     CancelledError,
     InstasceneError,
+    InvalidEditError,
+    InvalidSceneError,
     TooFewPointsError,
     UnknownInstanceError,
 )
@@ -46,6 +48,8 @@ _CODES: dict[type[InstasceneError], int] = {
     CancelledError: Codes.CANCELED,
     BackendUnavailableError: Codes.METHOD_UNAVAILABLE,
     InvalidRequestError: Codes.INVALID_REQUEST,
+    InvalidEditError: Codes.INVALID_REQUEST,
+    InvalidSceneError: Codes.NO_MAP,
     OutOfMemoryError: Codes.OUT_OF_MEMORY,
 }
 

@@ -85,6 +85,9 @@ class SceneNodeConfig:
     segmenter: str = knob("geometric", "Segmenter for frames without a mask topic.")
     device: str = knob("auto", "auto, cpu or cuda.")
     depth_scale: float = knob(0.0, "Stored depth units per metre; 0 = by encoding (32FC1 1, 16UC1 1000).", 0.0, 1e6)
+    map_root: str = live_knob("/", "Folder that save_map and load_map are confined to; / = anywhere.")
+    load_map: str = knob("", "Saved map to begin with: file:// URL or absolute path; empty = an empty map.")
+    complete_on_click: bool = live_knob(False, "Complete the instance that a click in RViz (/clicked_point) selects.")
     input_qos: str = knob(
         "AUTO",
         "Quality of service of the inputs: AUTO (reliable where publishers are), SENSOR_DATA, SYSTEM_DEFAULT, DEFAULT.",

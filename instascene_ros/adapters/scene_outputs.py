@@ -1,5 +1,7 @@
 """What the scene node publishes of its map. Used by the scene thread only, so every message is one moment's."""
 
+from collections.abc import Sequence
+
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
@@ -10,7 +12,7 @@ from instascene_ros.adapters.instance_messages import instance_array
 from instascene_ros.adapters.markers import instance_markers
 from instascene_ros.adapters.node_config import PublishConfig
 from instascene_ros.adapters.objects import surfel_cloud
-from instascene_ros.adapters.qos import latched_qos
+from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
 from instascene_ros.adapters.rate_gate import RateGate
 from instascene_ros.adapters.scene_clouds import instances_cloud, map_cloud
 from instascene_ros.adapters.scenes import Scene
@@ -29,6 +31,11 @@ class SceneOutputs:
         self._markers = node.create_publisher(MarkerArray, "instances/markers", latched_qos())
         self._map_points = node.create_publisher(PointCloud2, "map/points", latched_qos())
         self._map_gaussians = node.create_publisher(PointCloud2, "map/gaussians", latched_qos())
+        # Also of the completion node; here those of a map that was loaded.
+        self._objects = node.create_publisher(CompletedObject, "completed_objects", latched_qos(LATCHED_OBJECTS))
+        self._publishers = (
+            self._instances, self._points, self._markers, self._map_points, self._map_gaussians, self._objects,
+        )  # fmt: skip
         self._debug = DebugImages(node)
         self._instances_gate = RateGate(config.instances_rate_hz)
         self._points_gate, self._map_gate = RateGate(config.points_rate_hz), RateGate(config.map_rate_hz)
@@ -36,6 +43,7 @@ class SceneOutputs:
         self._sequence, self._map_id = 0, ""
         self._published_ids: set[int] = set()
         self._marked_ids: set[int] = set()
+        self._selected_id = 0
         self.stamp_ns = 0  # of the newest integrated image
 
     def configure(self, config: PublishConfig) -> None:
@@ -46,7 +54,7 @@ class SceneOutputs:
 
     def close(self) -> None:
         """Take back everything that was published."""
-        for publisher in (self._instances, self._points, self._markers, self._map_points, self._map_gaussians):
+        for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
         self._debug.close()
 
@@ -75,6 +83,16 @@ class SceneOutputs:
         if self._debug_gate.take():
             self._debug.publish(scene)
 
+    def select(self, instance_id: int) -> None:
+        """Highlight an instance in the markers; 0 = none. Published with the next list."""
+        self._selected_id = instance_id
+        self._instances_gate.owe()
+
+    def publish_completed(self, objects: Sequence[CompletedObject]) -> None:
+        """Objects of a map that was loaded."""
+        for one in objects:
+            self._objects.publish(one)
+
     def array(self, scene: Scene) -> InstanceArray:
         """The list as it stands, numbered like the last one published."""
         completed = {
@@ -86,11 +104,12 @@ class SceneOutputs:
 
     def _publish_instances(self, scene: Scene) -> None:
         new_map = scene.map_id != self._map_id
+        self._selected_id = 0 if new_map else self._selected_id
         self._sequence, self._map_id = self._sequence + 1, scene.map_id
         array = self.array(scene)
         ids = {instance.id for instance in array.instances}
         array.removed_ids = [] if new_map else sorted(self._published_ids - ids)
-        markers, self._marked_ids = instance_markers(array, self._marked_ids, new_map)
+        markers, self._marked_ids = instance_markers(array, self._marked_ids, new_map, self._selected_id)
         self._published_ids = ids
         self._instances.publish(array)
         self._markers.publish(markers)

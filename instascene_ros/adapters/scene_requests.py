@@ -11,7 +11,6 @@ from instascene_ros.adapters.scene_clouds import instance_cloud
 from instascene_ros.adapters.scene_outputs import SceneOutputs
 from instascene_ros.adapters.scenes import Scene
 from instascene_ros.adapters.transforms import matrix_of_pose
-from instascene_ros.core.boxes import distances_to_boxes_m
 from instascene_ros.core.errors import UnknownInstanceError
 from instascene_ros.core.geometry import inverse, transform
 from instascene_ros.core.instances import Instances
@@ -61,7 +60,7 @@ def observe_object(scene: Scene, outputs: SceneOutputs, request: ObserveObject.R
         )
     if not len(scene.gaussians):
         raise NoMapError("nothing has been mapped yet: are images and poses arriving? (topic status)")
-    instance_id = _selected(request, scene.instances, array.header)
+    instance_id = _selected(request, scene, array.header)
     fill_observation(response, scene.observe(instance_id, int(request.max_views)), array.header)
     response.instance = next(instance for instance in array.instances if instance.id == instance_id)
     return response
@@ -80,31 +79,25 @@ def check_frame(field: str, frame_id: str, header: Header) -> None:
         )
 
 
-def _selected(request: ObserveObject.Request, instances: Instances, header: Header) -> int:
+def instance_at(scene: Scene, point: PointStamped, header: Header) -> int:
+    """Id of the instance whose surface is nearest to the point.
+
+    Raises:
+        UnknownTransformError: the point is in another frame.
+        InvalidEditError: it is not finite.
+        UnknownInstanceError: no instance is near.
+    """
+    check_frame("point.header.frame_id", point.header.frame_id, header)
+    return scene.instance_near(np.array([point.point.x, point.point.y, point.point.z]), MAX_SELECT_M)
+
+
+def _selected(request: ObserveObject.Request, scene: Scene, header: Header) -> int:
     if request.select_by == 0:
-        _check_known([request.instance_id], instances)
+        _check_known([request.instance_id], scene.instances)
         return int(request.instance_id)
     if request.select_by != 1:
         raise InvalidRequestError(f"select_by is {request.select_by}; expected 0 (id) or 1 (point)")
-    return _nearest(request.point, instances, header)
-
-
-def _nearest(point: PointStamped, instances: Instances, header: Header) -> int:
-    """Id of the instance whose box is nearest to the point."""
-    check_frame("point.header.frame_id", point.header.frame_id, header)
-    if not len(instances):
-        raise UnknownInstanceError("there are no instances in the map yet")
-    asked_m = np.array([point.point.x, point.point.y, point.point.z])
-    if not np.isfinite(asked_m).all():
-        raise InvalidRequestError(f"point is {asked_m.tolist()}; expected finite metres")
-    distances_m = distances_to_boxes_m(asked_m, instances)
-    nearest = int(np.argmin(distances_m))
-    if distances_m[nearest] > MAX_SELECT_M:
-        raise UnknownInstanceError(
-            f"no instance is within {MAX_SELECT_M} m of the point {asked_m.tolist()}; the nearest, "
-            f"{int(instances.ids[nearest])}, is {distances_m[nearest]:.2f} m away"
-        )
-    return int(instances.ids[nearest])
+    return instance_at(scene, request.point, header)
 
 
 def _check_known(ids: list[int], instances: Instances) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float, Int32
 
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.core.camera import Camera
@@ -13,6 +13,7 @@ from instascene_ros.core.config import Config
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
+from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.pipeline import SceneUpdate
 from instascene_ros.core.rendering.contract import Rasterizer
@@ -40,6 +41,18 @@ class Scene(Protocol):
     def process(self, frame: Frame) -> SceneUpdate: ...
 
     def labels(self) -> Int32[np.ndarray, " N"]: ...
+
+    def snapshot(self) -> SavedMap: ...
+
+    def restore(self, saved: SavedMap) -> None: ...
+
+    def merge(self, ids: Sequence[int]) -> tuple[int, ...]: ...
+
+    def remove(self, ids: Sequence[int]) -> tuple[int, ...]: ...
+
+    def rename(self, instance_id: int, name: str) -> tuple[int, ...]: ...
+
+    def instance_near(self, point_m: Float[np.ndarray, " 3"], radius_m: float) -> int: ...
 
     def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation: ...
 

@@ -1,10 +1,11 @@
 """The life of a node process: start, spin, and end cleanly on Ctrl-C, whatever it is doing."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from threading import Event
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -48,6 +49,16 @@ def run(make_node: Callable[[], RunnableNode], num_threads: int = 2) -> int:
         return _start_and_spin(make_node, num_threads, stop)
     finally:
         rclpy.try_shutdown()
+
+
+def leave(status: int) -> NoReturn:
+    """End the process, in which all work is done and every file closed.
+
+    At once: the interpreter would take two seconds or more to take torch and open3d apart.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _start_and_spin(make_node: Callable[[], RunnableNode], num_threads: int, stop: Event) -> int:

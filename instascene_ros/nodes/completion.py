@@ -1,6 +1,5 @@
 """Node `completion`: completes one object of the scene node's map, as a service or as an action."""
 
-import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -18,14 +17,15 @@ from instascene_ros.adapters.error_codes import Codes
 from instascene_ros.adapters.job_queue import Progress
 from instascene_ros.adapters.live_parameters import LiveParameters
 from instascene_ros.adapters.managed_node import ManagedNode, started
-from instascene_ros.adapters.qos import latched_qos
+from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
 from instascene_ros.adapters.scene_client import SceneClient
-from instascene_ros.adapters.spinning import run
+from instascene_ros.adapters.spinning import leave, run
 from instascene_ros.adapters.stamps import duration_of_s, s_of_duration
 from instascene_ros.core.config import CompletionConfig, Config
+from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.protocols import Prior
 from instascene_ros.models import make_prior
-from instascene_ros.msg import InstanceArray
+from instascene_ros.msg import CompletedObject, InstanceArray
 from instascene_ros.srv import CompleteObject, ObserveObject
 
 # One for every request that waits, and some for cancels, refusals and the scene node's answers.
@@ -50,8 +50,10 @@ class CompletionNode(ManagedNode):
         )  # fmt: skip
         config, self._requests = self._settings[CompletionNodeConfig], ReentrantCallbackGroup()
         self._scene = SceneClient(self, self._requests)
+        news = MutuallyExclusiveCallbackGroup()
+        self.create_subscription(InstanceArray, "instances", self._follow, latched_qos(), callback_group=news)
         self.create_subscription(
-            InstanceArray, "instances", self._follow, latched_qos(), callback_group=MutuallyExclusiveCallbackGroup()
+            CompletedObject, "completed_objects", self._hear, latched_qos(LATCHED_OBJECTS), callback_group=news
         )
         self.create_service(CompleteObject, "complete_object", self._serve, callback_group=self._requests)
         self._action = ActionServer(
@@ -115,6 +117,14 @@ class CompletionNode(ManagedNode):
         if outputs is not None:
             outputs.follow(array)
 
+    def _hear(self, message: CompletedObject) -> None:
+        outputs = self._outputs
+        if outputs is not None:
+            try:
+                outputs.hear(message)
+            except (InvalidFrameError, KeyError, ValueError) as error:  # another node's fault, not ours
+                self.get_logger().warning(f"completed object {message.instance_id} cannot be shown: {error}")
+
     def _answer(self, asked: Asked, answer: Answer, timeout_s: float, gave_up: Callable[[], bool], tell: Tell) -> None:
         desk = self._desk
         if desk is not None and desk.is_open:
@@ -148,7 +158,7 @@ class CompletionNode(ManagedNode):
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    sys.exit(run(lambda: started(CompletionNode()), NUM_THREADS))
+    leave(run(lambda: started(CompletionNode()), NUM_THREADS))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Node `player`: plays a recorded scene as a camera (and a localisation) would."""
 
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from instascene_ros.adapters.logs import ThrottledLog
 from instascene_ros.adapters.node_config import InvalidParameterError, PlayerNodeConfig
 from instascene_ros.adapters.parameters import declare
 from instascene_ros.adapters.playback import Playback, PlayedFrame, played_frames
-from instascene_ros.adapters.spinning import run
+from instascene_ros.adapters.spinning import leave, run
 from instascene_ros.adapters.stamps import stamp_of_ns
 from instascene_ros.adapters.transforms import pose_of_matrix
 from instascene_ros.core.recording_formats import open_recording
@@ -109,7 +108,7 @@ class PlayerNode(Node):
 
 def main() -> None:
     """Run the node until the recording ends or Ctrl-C."""
-    sys.exit(run(PlayerNode, num_threads=1))
+    leave(run(PlayerNode, num_threads=1))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,22 @@ belongs to the instance whose id is the red of the first pixel.
 
 import time
 import uuid
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.core.config import Config
-from instascene_ros.core.errors import TooFewPointsError, UnknownInstanceError
+from instascene_ros.core.editing import check_known
+from instascene_ros.core.errors import InvalidEditError, InvalidSceneError, TooFewPointsError, UnknownInstanceError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances, InstanceState
+from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.objects import ObjectObservation, ObjectView
 from instascene_ros.core.pipeline import SceneUpdate
+from instascene_ros.core.selection import nearest_instance
 from instascene_ros.nodes.scene import main
 
 SLOW_BLUE, CRASH_BLUE = 77, 78  # a first pixel of this blue makes the frame take 2 s, or fail as a bug would
@@ -32,6 +36,7 @@ class FakeScene:
     def reset(self) -> None:
         self.map_id, self.gaussians = str(uuid.uuid4()), GaussianMap.empty()
         self.instances, self.keyframes, self._labels = Instances.empty(), [], np.zeros(0, np.int32)
+        self._names, self._stamp_ns = {}, 0
 
     def process(self, frame: Frame) -> SceneUpdate:
         if frame.rgb[0, 0, 2] == SLOW_BLUE:
@@ -45,11 +50,49 @@ class FakeScene:
         label = int(frame.rgb[0, 0, 0]) if frame.masks and len(frame.masks) else 0
         self._labels = np.append(self._labels, np.int32(label))
         self.keyframes.append(frame)
+        self._stamp_ns = frame.stamp_ns
         self.instances = self._instances(frame.stamp_ns)
         return SceneUpdate(frame.stamp_ns, self.instances, (), (), len(self.gaussians), True, {"fake": 0.1})
 
     def labels(self) -> np.ndarray:
         return self._labels
+
+    def snapshot(self) -> SavedMap:
+        state = {"stamps_ns": np.array([frame.stamp_ns for frame in self.keyframes])}
+        return SavedMap(self.map_id, self.gaussians.copied(), self._labels.copy(), self.instances, state)
+
+    def restore(self, saved: SavedMap) -> None:
+        if saved.state is None:
+            raise InvalidSceneError("nothing to go on from")
+        self.map_id, self.gaussians, self.keyframes = saved.map_id, saved.gaussians, []
+        self._labels, self.instances = saved.labels, saved.instances
+        self._names = dict(zip(saved.instances.ids.tolist(), saved.instances.names, strict=True))
+
+    def merge(self, ids: Sequence[int]) -> tuple[int, ...]:
+        check_known(ids, self.instances)
+        if len(set(ids)) < 2:
+            raise InvalidEditError(f"asked to merge {list(ids)}; expected at least two different instances")
+        self._labels[np.isin(self._labels, ids)] = ids[0]
+        self.instances = self._instances(self._stamp_ns)
+        return tuple(ids)
+
+    def remove(self, ids: Sequence[int]) -> tuple[int, ...]:
+        check_known(ids, self.instances)
+        kept = ~np.isin(self._labels, ids)
+        self.gaussians.keep(torch.from_numpy(kept))
+        self._labels = self._labels[kept]
+        self.instances = self._instances(self._stamp_ns)
+        return tuple(ids)
+
+    def rename(self, instance_id: int, name: str) -> tuple[int, ...]:
+        check_known([instance_id], self.instances)
+        self._names[instance_id] = name
+        self.instances = self._instances(self._stamp_ns)
+        return (instance_id,)
+
+    def instance_near(self, point_m: np.ndarray, radius_m: float) -> int:
+        means_m, labels = self.gaussians.means_m, torch.from_numpy(self._labels)
+        return nearest_instance(torch.tensor(point_m, dtype=torch.float32), means_m, labels, radius_m)
 
     def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation:
         if instance_id not in self.instances.ids:
@@ -84,6 +127,7 @@ class FakeScene:
             ids, ones, ones * int(InstanceState.CONFIRMED), np.full(k, 0.5, np.float32),
             centers_m, quats, f3 + np.float32(0.1),
             centers_m, counts, ones, stamps, stamps, np.full(k, 0.25, np.float32), ((),) * k,
+            tuple(self._names.get(int(i), "") for i in ids),
         )  # fmt: skip
 
 

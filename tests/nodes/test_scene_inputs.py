@@ -102,10 +102,10 @@ def test_a_bag_that_loops_is_mapped_again_and_the_stamps_follow(ros: Client) -> 
         driver.wait_for_node("masks")
         clouds = ros.collect(PointCloud2, "map/points", latched_qos())
         for loop in range(3):
-            for t in (20_000, 20_100, 20_200):
+            for t in (20_000, 21_000, 22_000):
                 driver.send(t, masks=None)
                 wait_until(lambda t=t: clouds and stamp_ms(clouds[-1]) == t, 90, lambda t=t: f"a cloud at {t}")
-            assert clouds[-1].width >= 3 * (loop + 1) - loop  # what was lost at a jump is the frame that told of it
+            assert clouds[-1].width == 3 * (loop + 1)
         assert node.output.count("time restarted, queues cleared") == 2
 
 
