@@ -37,7 +37,13 @@ class NodeProcess:
     """One running node: its output so far, and ways to stop it."""
 
     def __init__(self, argv: list[str]) -> None:
-        folders = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "nodes"), os.environ.get("PYTHONPATH", "")]
+        folders = [
+            str(ROOT),
+            str(ROOT / "tests"),
+            str(ROOT / "tests" / "nodes"),
+            str(ROOT / "tests" / "soak"),
+            os.environ.get("PYTHONPATH", ""),
+        ]
         path = os.pathsep.join(folders)
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
