@@ -55,7 +55,7 @@ class SceneHealth:
             no_pose=sum(i.dropped_no_pose for i in intakes),
             stale=sum(i.sync.stale + i.sync.duplicates for i in intakes),
             invalid=self.counters.dropped_invalid + sum(i.dropped_no_info for i in intakes),
-            unmatched=sum(i.sync.misses.total() for i in intakes),
+            unmatched=sum(i.sync.unmatched for i in intakes),
         )
 
     def problems(self) -> list[str]:

@@ -24,7 +24,7 @@ def status_message(health: SceneHealth, header: Header, idle: str, recent: Tally
         header=header, map_id=counters.map_id, state=map_state(idle, health.busy, recent, complaint),
         message=idle or complaint,
         frames_received=total.received, frames_integrated=total.integrated, dropped_busy=total.busy,
-        dropped_no_pose=total.no_pose, dropped_stale=total.stale, dropped_invalid=total.invalid,
+        dropped_no_pose=total.no_pose, dropped_stale=total.stale + total.unmatched, dropped_invalid=total.invalid,
         num_gaussians=counters.num_gaussians, num_instances=counters.num_instances,
         integration_hz=counters.integration_hz, latency_s=counters.latency_s,
         memory_mb=resident_mb(), gpu_memory_mb=gpu_mb(),

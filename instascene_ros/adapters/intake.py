@@ -75,6 +75,7 @@ class CameraIntake:
         self.pump()
 
     def _forget(self) -> None:
+        self.dropped_no_pose += len(self._waiting)
         self._waiting.clear()  # but camera_info stays: some drivers send it once
         self._last_position_m = None
 

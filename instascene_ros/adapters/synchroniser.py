@@ -44,6 +44,7 @@ class Synchroniser:
         self._taken_ns: int | None = None
         self._arrivals = 0
         self.misses: Counter[str] = Counter()  # stream -> reference messages dropped for want of it
+        self.unmatched = 0  # reference messages dropped for want of any
         self.duplicates = 0  # same stamp twice on one stream
         self.stale = 0  # reference messages not newer than the last one taken
         self.time_jumps = 0  # stamps went back by more than `jump_back_ns` (a bag looped): queues cleared
@@ -71,6 +72,7 @@ class Synchroniser:
                 head = queue.pop(0)
                 missing = [stream for stream, partner in partners.items() if partner is None]
                 self.misses.update(missing)
+                self.unmatched += bool(missing)
                 if not missing:
                     messages = {stream: partner.message for stream, partner in partners.items()}
                     matched.append(MatchedSet(head.stamp_ns, {self._reference: head.message, **messages}))
@@ -84,6 +86,7 @@ class Synchroniser:
             self._clear()
 
     def _clear(self) -> None:
+        self.unmatched += len(self._queues.get(self._reference, []))
         self._queues.clear()
         self._newest_ns.clear()
         self._taken_ns = None
@@ -105,6 +108,7 @@ class Synchroniser:
         if len(queue) > self._queue_size:
             queue.pop(0)
             self.misses["overflow"] += stream == self._reference
+            self.unmatched += stream == self._reference
 
     def _partner(self, stream: str, head: _Queued, now_ns: int) -> _Queued | str | None:
         """The stream's message for `head`; "wait" while a better one may come; None when none will."""
