@@ -6,9 +6,9 @@ import numpy as np
 
 from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.config import TrackingConfig
-from instascene_ros.core.consensus import ConsensusGraph, PairCount
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.tracker import InstanceRecord, Tracker
+from instascene_ros.core.record import InstanceRecord
+from instascene_ros.core.tracker import Tracker
 
 MAX_ID = 10_000_000  # tables are indexed by segment and by instance: no saved scene may claim more of either
 
@@ -53,11 +53,14 @@ def tracker_from(columns: Columns, config: TrackingConfig, gaussians: GaussianMa
             ids.segments_of.setdefault(instance, []).append(segment)
         if bond:
             ids.bond_of[segment] = bond
-    counts = zip(found["pairs.segments"].tolist(), found["pairs.counts"].tolist(), strict=True)
-    tracker.consensus = ConsensusGraph.from_pairs(config, ((a, b, PairCount(*count)) for (a, b), count in counts))
+    for (a, b), (observers, supporters) in zip(
+        found["pairs.segments"].tolist(), found["pairs.counts"].tolist(), strict=True
+    ):
+        tracker.consensus.add(a, b, observers, supporters)
     remembered = [found[f"records.{f.name}"].tolist() for f in fields(InstanceRecord)]
     for instance, *values in zip(found["records.id"].tolist(), *remembered, strict=True):
         tracker.records[instance] = InstanceRecord(*values)
+    tracker.recount(gaussians)
     return tracker
 
 

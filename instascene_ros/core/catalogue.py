@@ -1,71 +1,37 @@
 """The published list of instances: which exist, how large they are, when they last changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Float64, Int64
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
+from instascene_ros.core.background import is_background
 from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.crumbs import without_crumbs
-from instascene_ros.core.instances import Instances, InstanceState
-from instascene_ros.core.tracker import InstanceRecord, Tracker
-from instascene_ros.core.upright_box import upright_axes
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.geometry import rotation_from_quats
+from instascene_ros.core.instances import Instances
+from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes, observed_fraction
+from instascene_ros.core.tracker import Tracker
 
-BOX_POINTS = 500  # that the orientation of a box is fitted to
-SAME_SHARE = 0.05  # fewer new points than this, and
-SAME_SHIFT_M = 0.005  # a box that moved less than this, are not a new revision
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Extent of one instance."""
-
-    center_m: Float32[np.ndarray, " 3"]
-    axes: Float32[np.ndarray, "3 3"]
-    size_m: Float32[np.ndarray, " 3"]
-    centroid_m: Float32[np.ndarray, " 3"]
-    num_points: int
-
-    @classmethod
-    def of(cls, points_m: Float32[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3"]) -> "Shape":
-        axes = upright_axes(points_m[:: 1 + len(points_m) // BOX_POINTS], up)
-        low, high = np.percentile(points_m @ axes, [1, 99], axis=0)  # the outermost points are the noisiest
-        center_m, size_m = axes @ ((low + high) / 2), high - low
-        return cls(*(a.astype(np.float32) for a in (center_m, axes, size_m, points_m.mean(axis=0))), len(points_m))
-
-    @classmethod
-    def table(cls, shapes: Sequence["Shape"]) -> Columns:
-        """A row for each of them, to save."""
-        rows = {"center_m": (3,), "axes": (3, 3), "size_m": (3,), "centroid_m": (3,)}
-        columns = {
-            name: np.array([getattr(shape, name) for shape in shapes], np.float32).reshape(-1, *row)
-            for name, row in rows.items()
-        }
-        return {**columns, "num_points": np.array([s.num_points for s in shapes], np.int64)}
-
-    @classmethod
-    def from_table(cls, columns: Columns) -> list["Shape"]:
-        """Raises ValueError: the columns do not fit together."""
-        found = checked(cls.table([]), columns)
-        return [cls(*row[:-1], int(row[-1])) for row in zip(*found.values(), strict=True)]
-
-    def differs(self, other: "Shape") -> bool:
-        moved_m = np.abs(np.concatenate([self.center_m - other.center_m, self.size_m - other.size_m])).max()
-        return bool(moved_m > SAME_SHIFT_M or abs(self.num_points - other.num_points) > SAME_SHARE * other.num_points)
+SAMPLES = 1024  # points of an instance that its extent is measured on
 
 
 @dataclass
 class _Entry:
     shape: Shape
     revised_at: Shape  # shape at the last revision
+    oriented_at: Shape  # shape when its axes were last fitted
     revision: int = 1
 
 
 class Catalogue:
-    """Keeps one entry per published instance and recomputes only those that were touched."""
+    """Keeps one entry per published instance and measures only those that were touched."""
 
     def __init__(self, config: TrackingConfig, up: Float64[np.ndarray, " 3"]) -> None:
         self.config = config
@@ -73,58 +39,88 @@ class Catalogue:
         self._entries: dict[int, _Entry] = {}
 
     def update(
-        self,
-        tracker: Tracker,
-        means_m: Float32[np.ndarray, "N 3"],
-        labels: Int64[np.ndarray, " N"],
-        touched: Iterable[int],
-    ) -> tuple[set[int], set[int]]:
-        """Measure the touched instances anew; returns the ids with a new revision and the ids that are gone."""
-        before, changed = set(self._entries), set()
-        order = np.argsort(labels, kind="stable")
-        for instance in set(touched) | self._shrunk(labels):
-            rows = order[slice(*np.searchsorted(labels, [instance, instance + 1], sorter=order))]
-            record = tracker.records.get(instance)
-            shape = self._shape_of(means_m[rows], any_size=record is not None and record.edited)
-            if shape is None or record is None:
-                self._entries.pop(instance, None)
-            elif self._revise(instance, shape):
-                changed.add(instance)
-        return changed, before - set(self._entries)
+        self, tracker: Tracker, gaussians: GaussianMap, labels: Int64[Tensor, " N"], touched: Iterable[int]
+    ) -> tuple[set[int], set[int], Int64[Tensor, " N"]]:
+        """Measure the touched instances anew.
 
-    def _shrunk(self, labels: Int64[np.ndarray, " N"]) -> set[int]:
-        """Entries that lost their Gaussians to pruning or to other instances, also out of view."""
-        counts = np.bincount(labels, minlength=max(self._entries, default=0) + 1)
-        return {i for i in self._entries if counts[i] < self.config.min_gaussians}
+        Returns the ids with a new revision, the ids that are gone, and `labels` of what is published: without crumbs,
+        support surfaces and rooms.
+        """
+        ids = np.array([0, *sorted(tracker.records.keys() & tracker.identities.segments_of.keys())], np.int64)
+        columns = _columns(ids, labels)
+        counts = torch.bincount(columns, minlength=len(ids)).cpu().numpy()
+        enough = counts >= self.config.min_gaussians
+        before, looked_at = set(self._entries), set(touched) | self._entries.keys() - set(ids[enough].tolist())
+        chosen = np.array([c for c in range(1, len(ids)) if enough[c] and int(ids[c]) in looked_at], np.int64)
+        rows, samples = _sample(gaussians, columns, counts, chosen)
+        objects = self._objects(tracker, ids[chosen], samples)
+        for instance in looked_at - set(ids[chosen[objects]].tolist()):
+            self._entries.pop(instance, None)
+        solid = self._solid(gaussians, columns, ids, set(ids[chosen[objects]].tolist()) | self._entries.keys())
+        samples = Samples(samples.points_m, samples.normals, samples.valid & (solid[rows] > 0).cpu().numpy())
+        changed = self._measure(gaussians, solid, ids, chosen[objects], _only(samples, objects))
+        published = torch.from_numpy(np.where(np.isin(ids, list(self._entries)), ids, 0)).to(labels.device)[solid]
+        return changed, before - set(self._entries), published
 
-    def _shape_of(self, points_m: Float32[np.ndarray, "P 3"], any_size: bool) -> Shape | None:
-        """Extent of an object; None for crumbs, and for furniture and rooms, which are not objects."""
-        if len(points_m) < self.config.min_gaussians or (not any_size and self._is_huge(points_m)):
+    def _objects(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples) -> Int64[np.ndarray, " O"]:
+        """Which rows are no background, or were edited by a user, who knows better."""
+        edited = np.array([tracker.records[i].edited for i in ids.tolist()], bool)
+        return np.nonzero(edited | ~is_background(samples, self.config))[0]
+
+    def _solid(
+        self, gaussians: GaussianMap, columns: Int64[Tensor, " N"], ids: Int64[np.ndarray, " K"], kept: set[int]
+    ) -> Int64[Tensor, " N"]:
+        """Columns of the instances that are kept, without crumbs."""
+        table = np.where(np.isin(ids, list(kept)), np.arange(len(ids)), 0)
+        shown = torch.from_numpy(table).to(columns.device)[columns]
+        return without_crumbs(gaussians.means_m.detach(), shown, self.config)
+
+    def _measure(
+        self, gaussians: GaussianMap, solid: Int64[Tensor, " N"], ids: Int64[np.ndarray, " K"],
+        chosen: Int64[np.ndarray, " O"], samples: Samples,
+    ) -> set[int]:  # fmt: skip
+        """New shapes of the chosen columns; returns the ids that have a new revision."""
+        sums = _surface_sums(gaussians, solid, len(ids))
+        large = sums[chosen, 0] >= self.config.min_gaussians
+        for instance in ids[chosen[~large]].tolist():
+            self._entries.pop(instance, None)
+        chosen, samples = chosen[large], _only(samples, np.nonzero(large)[0])
+        if not len(chosen):
+            return set()
+        known = [self._oriented(int(ids[c]), int(sums[c, 0])) for c in chosen]
+        changed = set()
+        for column, shape, box in zip(chosen, known, boxes(samples, self.up, known), strict=True):
+            count, area_m2, flux_m2, total_m = sums[column, 0], sums[column, 1], sums[column, 2:5], sums[column, 5:]
+            seen = np.float32(observed_fraction(float(area_m2), flux_m2))
+            found = Shape(*box, (total_m / count).astype(np.float32), seen, int(count))
+            if self._revise(int(ids[column]), found, newly_oriented=shape is None):
+                changed.add(int(ids[column]))
+        return changed
+
+    def _oriented(self, instance: int, count: int) -> Shape | None:
+        """The shape whose axes still hold; None when the instance has grown or moved since they were fitted."""
+        entry = self._entries.get(instance)
+        if entry is None or abs(count - entry.oriented_at.num_points) > SAME_SHARE * entry.oriented_at.num_points:
             return None
-        solid = without_crumbs(points_m, np.ones(len(points_m), np.int64), self.config) > 0
-        if solid.sum() < self.config.min_gaussians:
-            return None
-        shape = Shape.of(points_m[solid], self.up)
-        return shape if any_size or shape.size_m.max() <= self.config.max_object_size_m else None
+        moved_m = np.abs(entry.shape.size_m - entry.oriented_at.size_m).max()
+        return entry.oriented_at if moved_m <= SAME_SHIFT_M else None
 
-    def _is_huge(self, points_m: Float32[np.ndarray, "P 3"]) -> bool:
-        """Too large whatever its outliers and orientation: spares tables and walls the careful look."""
-        return bool(np.ptp(np.percentile(points_m, [5, 95], axis=0), axis=0).max() > self.config.max_object_size_m)
-
-    def relabel(self, instance: int) -> None:
-        """A new name is a new revision."""
-        self._entries[instance].revision += 1
-
-    def _revise(self, instance: int, shape: Shape) -> bool:
+    def _revise(self, instance: int, shape: Shape, newly_oriented: bool) -> bool:
         entry = self._entries.get(instance)
         if entry is None:
-            self._entries[instance] = _Entry(shape, shape)
+            self._entries[instance] = _Entry(shape, shape, shape)
             return True
         entry.shape = shape
+        if newly_oriented:
+            entry.oriented_at = shape
         if not shape.differs(entry.revised_at):
             return False
         entry.revised_at, entry.revision = shape, entry.revision + 1
         return True
+
+    def relabel(self, instance: int) -> None:
+        """A new name is a new revision."""
+        self._entries[instance].revision += 1
 
     def instances(self, tracker: Tracker) -> Instances:
         """The list to publish."""
@@ -134,11 +130,13 @@ class Catalogue:
         entries = [self._entries[i] for i in ids]
         shapes, records = [e.shape for e in entries], [tracker.records[i] for i in ids]
         xyzw = Rotation.from_matrix(np.stack([s.axes for s in shapes])).as_quat()
+        aliases = tracker.identities.aliases()
+        states = [r.state(s.num_points, self.config) for r, s in zip(records, shapes, strict=True)]
         return Instances(
             ids=np.array(ids, np.int32),
             revisions=np.array([e.revision for e in entries], np.int32),
-            states=np.array([self._state(r) for r in records], np.int32),
-            scores=np.array([self._score(r) for r in records], np.float32),
+            states=np.array(states, np.int32),
+            scores=np.array([r.score for r in records], np.float32),
             box_centers_m=np.stack([s.center_m for s in shapes]),
             box_quats_wxyz=np.roll(xyzw, 1, axis=1).astype(np.float32),
             box_sizes_m=np.stack([s.size_m for s in shapes]),
@@ -147,8 +145,8 @@ class Catalogue:
             num_views=np.array([r.num_views for r in records], np.int32),
             first_seen_ns=np.array([r.first_seen_ns for r in records], np.int64),
             last_seen_ns=np.array([r.last_seen_ns for r in records], np.int64),
-            observed_fractions=np.full(len(ids), np.nan, np.float32),
-            merged_ids=tuple(tracker.identities.absorbed_by(i) for i in ids),
+            observed_fractions=np.array([s.observed_fraction for s in shapes], np.float32),
+            merged_ids=tuple(aliases.get(i, ()) for i in ids),
             names=tuple(r.name for r in records),
         )
 
@@ -160,6 +158,7 @@ class Catalogue:
             "entries.revision": np.array([e.revision for e in entries], np.int64),
             **prefixed("shapes", Shape.table([e.shape for e in entries])),
             **prefixed("revised_at", Shape.table([e.revised_at for e in entries])),
+            **prefixed("oriented_at", Shape.table([e.oriented_at for e in entries])),
         }
 
     def restore(self, columns: Columns, tracker: Tracker) -> None:
@@ -170,20 +169,45 @@ class Catalogue:
         """
         found = checked(self.columns(), columns)
         instances, revisions = (found[f"entries.{name}"].tolist() for name in ("instance", "revision"))
-        shapes, revised_at = (Shape.from_table(under(name, found)) for name in ("shapes", "revised_at"))
-        if not len(instances) == len(shapes) == len(revised_at):
-            raise ValueError(f"{len(instances)} instances, {len(shapes)} shapes, {len(revised_at)} before")
+        tables = [Shape.from_table(under(name, found)) for name in ("shapes", "revised_at", "oriented_at")]
+        if len({len(instances), *map(len, tables)}) > 1:
+            raise ValueError(f"{len(instances)} instances, but {list(map(len, tables))} shapes of them")
         if unknown := set(instances) - set(tracker.records):
             raise ValueError(f"instances {sorted(unknown)[:5]} have no record")
-        rows = zip(instances, shapes, revised_at, revisions, strict=True)
+        rows = zip(instances, *tables, revisions, strict=True)
         self._entries = {instance: _Entry(*entry) for instance, *entry in rows}
 
-    def _state(self, record: InstanceRecord) -> InstanceState:
-        # What the image border always cuts off may be a piece of floor or wall; what masks rarely agree on, a fragment.
-        least = max(self.config.confirm_views, self.config.min_whole_share * record.num_views)
-        seen_enough = record.num_whole_views >= least
-        return InstanceState.CONFIRMED if seen_enough or record.edited else InstanceState.TENTATIVE
 
-    def _score(self, record: InstanceRecord) -> float:
-        """Mean IoU with the best mask of each view, pulled to zero while the views are few."""
-        return record.wholeness / (record.num_views + 1)
+def _columns(ids: Int64[np.ndarray, " K"], labels: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
+    """Column of each label; those that are not listed fall into column 0."""
+    table = np.zeros(int(ids[-1]) + 2, np.int64)
+    table[ids] = np.arange(len(ids))
+    return torch.from_numpy(table).to(labels.device)[labels.clamp(max=len(table) - 1)]
+
+
+def _sample(
+    gaussians: GaussianMap, columns: Int64[Tensor, " N"], counts: Int64[np.ndarray, " K"],
+    chosen: Int64[np.ndarray, " C"],
+) -> tuple[Int64[Tensor, "C B"], Samples]:  # fmt: skip
+    """Rows of the map, evenly spread over each chosen column, and what is there."""
+    order = torch.argsort(columns, stable=True)
+    starts = np.cumsum(counts) - counts
+    taken = np.minimum(counts[chosen], SAMPLES)[:, None]
+    index = np.arange(min(SAMPLES, int(taken.max(initial=1))))
+    spread = starts[chosen][:, None] + np.minimum(index, taken - 1) * counts[chosen][:, None] // np.maximum(taken, 1)
+    rows = order[torch.from_numpy(spread).to(order.device)]
+    normals = rotation_from_quats(gaussians.quats_wxyz[rows])[..., 2]
+    both = torch.cat([gaussians.means_m[rows], normals], dim=-1).detach().cpu().numpy()
+    return rows, Samples(both[..., :3], both[..., 3:], index < taken)
+
+
+def _only(samples: Samples, rows: Int64[np.ndarray, " R"]) -> Samples:
+    return Samples(samples.points_m[rows], samples.normals[rows], samples.valid[rows])
+
+
+def _surface_sums(gaussians: GaussianMap, columns: Int64[Tensor, " N"], num_columns: int) -> Float32[np.ndarray, "K 8"]:
+    """Per column: Gaussians, area (m2), area times outward normal (m2), centres (m), summed."""
+    area_m2 = gaussians.log_scales.sum(dim=1).exp()[:, None]
+    values = torch.cat([torch.ones_like(area_m2), area_m2, area_m2 * gaussians.normals, gaussians.means_m], dim=1)
+    sums = torch.zeros(num_columns, values.shape[1], device=values.device)
+    return sums.index_add_(0, columns, values.detach()).cpu().numpy()

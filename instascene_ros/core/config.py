@@ -66,13 +66,23 @@ class TrackingConfig:
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
     confirm_views: int = knob(3, "Keyframes that must see an instance as a whole before it is confirmed.", 1, 1000)
     min_whole_share: float = knob(0.3, "Share of its views that must see a confirmed instance as a whole.", 0.0, 1.0)
+    missing_share: float = knob(
+        0.5, "An instance is missing when views looked through this share of it since it was last seen.", 0.0, 1.0
+    )
     min_gaussians: int = knob(30, "Instances with fewer Gaussians are not published.", 1, 1_000_000)
     link_radius_m: float = knob(
         0.02, "Points of an object farther than this from its main part are noise, m.", 0.001, 1.0
     )
-    max_object_size_m: float = knob(
-        0.6, "What is longer than this is furniture or room, not an object, m.", 0.01, 100.0
+    max_flat_size_m: float = knob(
+        0.6, "What is flat and longer than this is a support surface: table, floor, wall, m.", 0.01, 100.0
     )
+    max_object_size_m: float = knob(
+        1.5, "What is longer than this is furniture or room, whatever its shape, m.", 0.01, 100.0
+    )
+    min_flat_share: float = knob(
+        0.7, "What has this share of its points on one plane is flat, for a support surface.", 0.1, 1.0
+    )
+    flat_thickness_m: float = knob(0.02, "Points this close to a plane lie on it, m.", 0.001, 1.0)
 
 
 @dataclass(frozen=True)

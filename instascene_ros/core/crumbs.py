@@ -1,44 +1,55 @@
 """Crumbs: points of an instance that lie apart from its main part."""
 
 import numpy as np
-from jaxtyping import Float32, Int32, Integer
-from scipy import sparse, spatial
+import torch
+from jaxtyping import Bool, Float32, Int64, Integer
+from scipy import sparse
+from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
 
 MIN_PART_SHARE = 0.05  # parts smaller than this share of the largest part are noise
-VOXELS_PER_LINK = 2  # the link radius is this many voxels
+AXIS_BITS = 16  # cells along an axis, in a key of label, x, y, z: 65,536
+NEIGHBOURS = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) > (0, 0, 0)]
 
 
 def without_crumbs(
-    points_m: Float32[np.ndarray, "P 3"], labels: Integer[np.ndarray, " P"], config: TrackingConfig
-) -> Int32[np.ndarray, " P"]:
-    """Labels with isolated crumbs of each instance cleared.
+    points_m: Float32[Tensor, "P 3"], labels: Integer[Tensor, " P"], config: TrackingConfig
+) -> Integer[Tensor, " P"]:
+    """Labels (below 32,768) with isolated crumbs of each instance cleared.
 
-    Points of one label nearer than `link_radius_m` to each other (to a voxel of half that size) form a part; small
-    parts are noise (the role of DBSCAN in the paper's post-process).
+    Cells of `link_radius_m` that hold points of one label are linked when they touch, so that points nearer than the
+    radius always are; small parts are noise (the role of DBSCAN in the paper's post-process).
     """
-    cleaned = labels.astype(np.int32)
-    rows = np.nonzero(labels > 0)[0]
+    rows = torch.nonzero(labels > 0)[:, 0]
     if len(rows) == 0:
-        return cleaned
-    voxels = np.floor(points_m[rows] * (VOXELS_PER_LINK / config.link_radius_m)).astype(np.int64)
-    apart = 2 * VOXELS_PER_LINK  # labels as a fourth axis, too far apart to link
-    cells, cell_of = _distinct(np.column_stack([voxels, labels[rows] * apart]))
-    pairs = spatial.cKDTree(cells).query_pairs(VOXELS_PER_LINK, p=np.inf, output_type="ndarray")
-    graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells)))
-    part = sparse.csgraph.connected_components(graph, directed=False)[1][cell_of]
-    sizes = np.bincount(part)
-    largest = np.zeros(int(labels.max()) + 1, np.int64)
-    np.maximum.at(largest, labels[rows], sizes[part])
-    cleaned[rows[sizes[part] < MIN_PART_SHARE * largest[labels[rows]]]] = 0
+        return labels.clone()
+    middle = 1 << (AXIS_BITS - 1)
+    # Two cells of margin at either end: no neighbour of a cell spills into another axis of its key.
+    cells = (points_m[rows] / config.link_radius_m).floor().long().clamp(2 - middle, middle - 3) + middle
+    keys = labels[rows].long()
+    for axis in range(3):
+        keys = (keys << AXIS_BITS) | cells[:, axis]
+    distinct, cell_of, sizes = torch.unique(keys, return_inverse=True, return_counts=True)
+    noise = _noise(*torch.stack([distinct, sizes]).cpu().numpy())
+    cleaned = labels.clone()
+    cleaned[rows] = torch.where(torch.from_numpy(noise).to(rows.device)[cell_of], 0, labels[rows])
     return cleaned
 
 
-def _distinct(cells: Integer[np.ndarray, "P 4"]) -> tuple[Integer[np.ndarray, "C 4"], Integer[np.ndarray, " P"]]:
-    """Distinct rows, and which of them each row is; by one integer key, which sorts much faster than rows do."""
-    low = cells.min(axis=0)
-    spans = cells.max(axis=0) - low + 1
-    keys = np.ravel_multi_index((cells - low).T, spans)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return cells[first], inverse.reshape(-1)
+def _noise(keys: Int64[np.ndarray, " C"], sizes: Int64[np.ndarray, " C"]) -> Bool[np.ndarray, " C"]:
+    """Cells of small parts; `keys` ascend."""
+    pairs = []
+    for x, y, z in NEIGHBOURS:
+        neighbour = keys + (((x << AXIS_BITS) + y) << AXIS_BITS) + z
+        at = np.minimum(np.searchsorted(keys, neighbour), len(keys) - 1)
+        linked = np.nonzero(keys[at] == neighbour)[0]
+        pairs.append(np.stack([linked, at[linked]]))
+    a, b = np.concatenate(pairs, axis=1)
+    graph = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(keys), len(keys)))
+    part = sparse.csgraph.connected_components(graph, directed=False)[1]
+    size_of_part = np.bincount(part, sizes)[part]
+    labels = keys >> (3 * AXIS_BITS)
+    largest = np.zeros(int(labels.max()) + 1)
+    np.maximum.at(largest, labels, size_of_part)
+    return size_of_part < MIN_PART_SHARE * largest[labels]

@@ -14,7 +14,6 @@ from instascene_ros.core.errors import InvalidEditError, UnknownInstanceError
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
 from instascene_ros.core.tracker import Tracker
-from instascene_ros.core.votes import withdraw
 
 
 def check_known(ids: Sequence[int], instances: Instances) -> None:
@@ -47,10 +46,7 @@ def remove(
     tracker: Tracker, ids: Sequence[int], labels: Int64[Tensor, " N"], gaussians: GaussianMap
 ) -> Bool[Tensor, " N"]:
     """Forget instances; returns the Gaussians that are theirs (`labels`), which have to leave the map."""
-    segments = [s for i in ids for s in tracker.identities.segments_of.get(i, ())]
-    withdraw(gaussians, segments)
-    for segment in segments:
-        tracker.forget(segment)
+    tracker.forget({s for i in ids for s in tracker.identities.segments_of.get(i, ())}, gaussians)
     for instance in ids:
         tracker.records.pop(instance, None)
     return torch.isin(labels, torch.tensor(list(ids), dtype=labels.dtype, device=labels.device))

@@ -1,7 +1,9 @@
 """Stable instance ids over a partition of segments that changes as views come in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+
+MAX_ALIASES = 100  # that an instance publishes: clients follow as merges come
 
 
 @dataclass
@@ -14,7 +16,7 @@ class Identities:
 
     instance_of: dict[int, int] = field(default_factory=dict)  # segment -> instance
     segments_of: dict[int, list[int]] = field(default_factory=dict)  # instance -> segments
-    merged_into: dict[int, int] = field(default_factory=dict)  # absorbed id -> id that took it in
+    merged_into: dict[int, int] = field(default_factory=dict)  # absorbed id -> id that has its Gaussians now
     bond_of: dict[int, int] = field(default_factory=dict)  # segment -> bond: what a user joined, views cannot part
     next_id: int = 1
 
@@ -28,9 +30,8 @@ class Identities:
         for index, group in enumerate(groups):
             ids = sorted(i for i, claimed in claims.items() if claimed == index)
             instance = ids[0] if ids else self._new_id()
-            for absorbed in ids[1:]:
-                self.merged_into[absorbed] = instance
-                changed.add(absorbed)
+            self._absorb(instance, ids[1:])
+            changed.update(ids[1:])
             self.segments_of[instance] = sorted(group)
             if any(before[s] != instance for s in group) or ids[1:]:
                 changed.add(instance)
@@ -45,7 +46,7 @@ class Identities:
         self.segments_of[first] = segments
         self.instance_of.update(dict.fromkeys(segments, first))
         self.bond_of.update(dict.fromkeys(segments, segments[0]))
-        self.merged_into.update(dict.fromkeys(ids[1:], first))
+        self._absorb(first, ids[1:])
 
     def add_part(self, segment: int, whole: int) -> None:
         """A part cut out of segment `whole` belongs to the same instance and bond, until views say otherwise."""
@@ -56,10 +57,20 @@ class Identities:
         if whole in self.bond_of:
             self.bond_of[segment] = self.bond_of[whole]
 
-    def absorbed_by(self, instance: int) -> tuple[int, ...]:
-        """Every id that has been merged into this one, directly or through others."""
-        direct = sorted(old for old, new in self.merged_into.items() if new == instance)
-        return tuple(sorted({i for old in direct for i in (old, *self.absorbed_by(old))}))
+    def aliases(self) -> dict[int, tuple[int, ...]]:
+        """Instance -> every id that it took in, directly or through others, oldest first."""
+        found: dict[int, list[int]] = {}
+        for old in sorted(self.merged_into):
+            found.setdefault(self.merged_into[old], []).append(old)
+        return {instance: tuple(ids) for instance, ids in found.items()}
+
+    def _absorb(self, instance: int, absorbed: Iterable[int]) -> None:
+        """Publish aliases: of those merged into `instance`, and of what these took in; the oldest are given up."""
+        gone = set(absorbed)
+        self.merged_into.update({old: instance for old, new in self.merged_into.items() if new in gone})
+        self.merged_into.update(dict.fromkeys(gone, instance))
+        for old in self.aliases().get(instance, ())[:-MAX_ALIASES]:
+            del self.merged_into[old]
 
     def forget(self, segment: int) -> None:
         """Drop a segment; an instance without segments is gone."""
@@ -70,6 +81,7 @@ class Identities:
         self.segments_of[instance].remove(segment)
         if not self.segments_of[instance]:
             del self.segments_of[instance]
+            self.merged_into = {old: new for old, new in self.merged_into.items() if new != instance}
 
     def _claims(
         self, groups: list[list[int]], before: dict[int, int | None], size_of: Callable[[int], float]

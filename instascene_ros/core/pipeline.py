@@ -1,19 +1,19 @@
 """The algorithm: posed RGB-D frames in, a surfel map and object instances with stable ids out."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32
+from jaxtyping import Float, Float64, Int32, Int64
+from torch import Tensor
 
 from instascene_ros.core import association_state, depth, editing
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.catalogue import Catalogue
 from instascene_ros.core.columns import prefixed, under
 from instascene_ros.core.config import Config
-from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
@@ -64,6 +64,7 @@ class SceneMapper:
         self._mapper = self._new_mapper()
         self._tracker = Tracker(self.config.tracking)
         self._catalogue = Catalogue(self.config.tracking, UP)
+        self._labels = torch.zeros(0, dtype=torch.int64, device=self.gaussians.device)
         self._view: tuple[tuple[Camera, bytes], IdBuffer] | None = None  # the latest view that was clicked in
 
     def snapshot(self) -> SavedMap:
@@ -95,8 +96,9 @@ class SceneMapper:
             catalogue.restore(under("catalogue", saved.state), tracker)
         except ValueError as error:
             raise InvalidSceneError(f"the saved scene {saved.map_id} is damaged: {error}; save it again") from error
-        self.map_id, self.gaussians, self.instances = saved.map_id, gaussians, catalogue.instances(tracker)
-        self._mapper, self._tracker, self._catalogue, self._view = mapper, tracker, catalogue, None
+        self.map_id, self.gaussians = saved.map_id, gaussians
+        self._mapper, self._tracker, self._catalogue = mapper, tracker, catalogue
+        self._publish(tracker.labels(gaussians), ())
 
     def process(self, frame: Frame) -> SceneUpdate:
         """Take in one frame.
@@ -112,13 +114,12 @@ class SceneMapper:
         with watch("segment"):
             frame = self._with_masks(frame)
         with watch("map"):
-            self._view, rendering = None, self._mapper.integrate(frame, self.gaussians)
+            rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
             traced = self._trace(frame, rendering)
             touched, labels = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
         with watch("instances"):
-            changed, removed = self._catalogue.update(self._tracker, self._means_m(), labels.cpu().numpy(), touched)
-            self.instances = self._catalogue.instances(self._tracker)
+            changed, removed = self._publish(labels, touched)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
 
     @property
@@ -128,9 +129,7 @@ class SceneMapper:
 
     def labels(self) -> Int32[np.ndarray, " N"]:
         """Published instance of every Gaussian, 0 = none. Crumbs away from an instance's main part are cleared."""
-        labels = self._tracker.labels(self.gaussians).cpu().numpy()
-        published = np.where(np.isin(labels, self.instances.ids), labels, 0)
-        return without_crumbs(self._means_m(), published, self.config.tracking)
+        return self._labels.cpu().numpy().astype(np.int32)
 
     def observe(self, instance_id: int, max_views: int = 0) -> ObjectObservation:
         """All that completing one object needs.
@@ -187,8 +186,7 @@ class SceneMapper:
         if self._view is None or self._view[0] != key:
             weight = self.config.tracking.min_trace_weight
             rendering = render(self.rasterizer, self.gaussians, camera, T_world_camera, weight)
-            labels = torch.from_numpy(self.labels()).to(self.gaussians.device)
-            self._view = (key, id_buffer(rendering.trace, labels, camera.height, camera.width))
+            self._view = (key, id_buffer(rendering.trace, self._labels, camera.height, camera.width))
         return self._view[1]
 
     def instance_near(self, point_m: Float[np.ndarray, " 3"], radius_m: float) -> int:
@@ -198,21 +196,21 @@ class SceneMapper:
             InvalidEditError: the point is not finite.
             UnknownInstanceError: none within `radius_m`.
         """
-        labels = torch.from_numpy(self.labels()).to(self.gaussians.device)
         point = torch.tensor(point_m, dtype=torch.float32, device=self.gaussians.device)
-        return nearest_instance(point, self.gaussians.means_m.detach(), labels, radius_m)
+        return nearest_instance(point, self.gaussians.means_m.detach(), self._labels, radius_m)
 
     def _publish_edit(self, touched: Sequence[int]) -> None:
-        labels = self._tracker.labels(self.gaussians).cpu().numpy()
-        self._catalogue.update(self._tracker, self._means_m(), labels, touched)
-        self.instances = self._catalogue.instances(self._tracker)
-        self._view = None
+        self._tracker.recount(self.gaussians)
+        self._publish(self._tracker.labels(self.gaussians), touched)
+
+    def _publish(self, labels: Int64[Tensor, " N"], touched: Collection[int]) -> tuple[set[int], set[int]]:
+        """Measure what was touched and list what there is; returns the ids that changed and those that are gone."""
+        changed, removed, self._labels = self._catalogue.update(self._tracker, self.gaussians, labels, touched)
+        self.instances, self._view = self._catalogue.instances(self._tracker), None
+        return changed, removed
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
-
-    def _means_m(self) -> Float32[np.ndarray, "N 3"]:
-        return self.gaussians.means_m.detach().cpu().numpy()
 
     def _prepare(self, frame: Frame) -> Frame:
         width_px = self.config.mapping.width_px or (640 if self.rasterizer.device == "cuda" else 320)
@@ -233,8 +231,9 @@ class SceneMapper:
 
     def _trace(self, frame: Frame, rendering: Rendering) -> MaskTrace:
         mapped_m = rendering.depth_m.cpu().numpy()
-        showing = np.abs(mapped_m - frame.depth_m) < 2 * depth.tolerance_m(frame.depth_m, self.config.mapping)
-        return MaskTrace.of(frame.masks, showing & frame.valid, rendering.trace, self.config.tracking)
+        near = np.abs(mapped_m - frame.depth_m) < 2 * depth.tolerance_m(frame.depth_m, self.config.mapping)
+        showing = torch.from_numpy(near & frame.valid).to(self.gaussians.device)
+        return MaskTrace.of(frame.masks, showing, rendering.trace, len(self.gaussians), self.config.tracking)
 
     def _update(
         self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool

@@ -1,14 +1,16 @@
 """Segments: the finest parts of the scene that masks agree on, found by tracing masks to Gaussians.
 
-One view at a time, as sums of blend weight between the view's masks and the segments its Gaussians belong to.
+One view at a time, as sums of blend weight between the view's masks and the segments its Gaussians belong to. Sums are
+made on the map's device; what is decided from them, on the host, is a small matrix.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.masks import Masks
@@ -16,15 +18,19 @@ from instascene_ros.core.rendering.contract import Trace
 
 REFERENCE_WIDTH_PX = 320  # pixel counts in the configuration are meant at this image width
 BORDER_WEIGHT = 0.05
+MASKS_EACH = 2  # masks of one view that a Gaussian can be seen in
 
 
 @dataclass(frozen=True)
 class MaskTrace:
-    """Traced pairs of one view that can vote: the pixel lies inside a mask and shows a mapped surface."""
+    """Gaussians that one view shows, each with the masks that it is seen in most.
 
-    gaussians: Int64[Tensor, " P"]
-    masks: Int64[Tensor, " P"]  # 1..M
-    weights: Float32[Tensor, " P"]
+    Only pixels count that lie inside a mask and show the mapped surface.
+    """
+
+    gaussians: Int64[Tensor, " V"]  # rows of the map, ascending
+    masks: Int64[Tensor, "V 2"]  # 1..M, heaviest first; 0 = none
+    weights: Float32[Tensor, "V 2"]  # sum of alpha*T, in pixels of a 320 px wide image
     cut_off: Bool[np.ndarray, " M"]  # of mask 1..M (entry 0 unused): does the image border cut it off?
 
     @property
@@ -32,55 +38,92 @@ class MaskTrace:
         return len(self.cut_off) - 1
 
     @classmethod
-    def of(cls, masks: Masks, showing: Bool[np.ndarray, "H W"], trace: Trace, config: TrackingConfig) -> "MaskTrace":
-        """Pairs of the pixels inside a mask that are `showing` the mapped surface, in pixels of a 320 px wide image.
+    def of(
+        cls, masks: Masks, showing: Bool[Tensor, "H W"], trace: Trace, num_gaussians: int, config: TrackingConfig
+    ) -> "MaskTrace":
+        """Sum the traced pairs of the pixels that are `showing` the mapped surface, per Gaussian and mask.
 
         Border pixels hardly vote: masks are off by some pixels there, and a Gaussian seen across a border would sit
         in two masks of one view (the exclusion that InstaScene's code lost from MaskClustering). They vote a little,
         so that what is only ever seen at a border still gets a label.
         """
-        scale = showing.shape[1] / REFERENCE_WIDTH_PX
-        weights = np.where(masks.boundary(max(1, round(config.border_px * scale))), BORDER_WEIGHT, 1.0) / scale**2
-        images = np.stack([np.where(showing, masks.labels, 0), weights]).astype(np.float32).reshape(2, -1)
-        label, weight = torch.from_numpy(images).to(trace.pixels.device)[:, trace.pixels]
-        kept = label > 0
-        return cls(trace.gaussians[kept], label[kept].long(), (trace.weights * weight)[kept], masks.cut_off())
+        device, scale = trace.pixels.device, showing.shape[1] / REFERENCE_WIDTH_PX
+        labels = torch.from_numpy(masks.labels).to(device)
+        border = _border(labels, max(1, round(config.border_px * scale)))
+        weight = torch.where(border, BORDER_WEIGHT, 1.0) * showing / scale**2
+        in_view = torch.zeros(num_gaussians, dtype=torch.bool, device=device)
+        in_view[trace.gaussians] = True
+        rows = torch.nonzero(in_view)[:, 0]
+        rank = torch.cumsum(in_view, dim=0) - 1
+        width = len(masks) + 1
+        cells = rank[trace.gaussians] * width + labels.reshape(-1)[trace.pixels]
+        sums = torch.zeros(len(rows) * width, device=device)
+        sums.index_add_(0, cells, trace.weights * weight.reshape(-1)[trace.pixels])
+        return cls(rows, *_heaviest(sums.reshape(-1, width)), masks.cut_off())
+
+
+def _border(labels: Int32[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]:
+    """Pixels within `radius_px` (chessboard) of another label."""
+    image = labels[None, None].float()
+    most = max_pool2d(torch.cat([image, -image], dim=1), 2 * radius_px + 1, stride=1, padding=radius_px)[0]
+    return most[0] != -most[1]
+
+
+def _heaviest(sums: Float32[Tensor, "V M"]) -> tuple[Int64[Tensor, "V 2"], Float32[Tensor, "V 2"]]:
+    """The heaviest columns of every row and their weights; column 0 is no mask."""
+    sums[:, 0] = 0
+    found = []
+    for _ in range(MASKS_EACH):
+        weights, columns = sums.max(dim=1)
+        found.append((torch.where(weights > 0, columns, 0), weights))
+        sums.scatter_(1, columns[:, None], 0.0)
+    return torch.stack([m for m, _ in found], dim=1), torch.stack([w for _, w in found], dim=1)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Blend weight that each mask (row 1..M; row 0 unused) shares with each segment in view (columns)."""
+    """Blend weight that each mask (row 1..M; row 0 unused) shares with each label in view (columns), on the host."""
 
-    segments: list[int]  # of the columns; 0 = Gaussians without a segment
-    weights: Float32[Tensor, "M S"]  # on the host
+    labels: Int64[np.ndarray, " S"]  # segment or instance of each column; the first is 0 = none
+    weights: Float32[np.ndarray, "M S"]
+    votes: Float32[np.ndarray, "M S"]  # weight of the votes that the Gaussians which the mask shows most have for it
 
     @classmethod
-    def of(cls, traced: MaskTrace, segment_of: Int64[Tensor, " N"]) -> "Overlap":
-        width = int(segment_of.max()) + 1 if len(segment_of) else 1
-        cells = traced.masks * width + segment_of[traced.gaussians]
-        sums = torch.bincount(cells, traced.weights, (traced.num_masks + 1) * width).float().reshape(-1, width).cpu()
-        in_view = torch.nonzero(sums.sum(dim=0))[:, 0]
-        return cls(in_view.tolist(), sums[:, in_view])
+    def of(
+        cls,
+        traced: MaskTrace,
+        labels: Int64[np.ndarray, " S"],
+        column_of: Int64[Tensor, " V"],
+        votes: Float32[Tensor, " V"] | None = None,
+    ) -> "Overlap":
+        """`column_of` tells the column of each Gaussian of the trace, `votes` what it has cast for that label."""
+        rows, columns = traced.num_masks + 1, len(labels)
+        sums = torch.zeros(2, rows * columns, device=column_of.device)
+        cells = traced.masks * columns + column_of[:, None]
+        sums[0].index_add_(0, cells.reshape(-1), traced.weights.reshape(-1))
+        if votes is not None:
+            sums[1].index_add_(0, cells[:, 0], votes)
+        weights, voted = sums.reshape(2, rows, columns).cpu().numpy()
+        weights[0] = voted[0] = 0
+        return cls(labels, weights, voted)
 
-    def column(self, segment: int) -> Float32[Tensor, " M"]:
-        if segment not in self.segments:
-            return torch.zeros(len(self.weights))
-        return self.weights[:, self.segments.index(segment)]
+    @property
+    def visible(self) -> Float32[np.ndarray, " S"]:
+        """Weight of each column."""
+        return self.weights.sum(axis=0)
 
     def containers(self, config: TrackingConfig) -> dict[int, int]:
-        """Mask that holds more than `min_containment` of each segment's visible weight (method 1.3)."""
-        found = {}
-        for i, segment in enumerate(self.segments):
-            column = self.weights[:, i]
-            visible = float(column.sum())
-            best = int(column.argmax())
-            if segment > 0 and visible >= config.min_visible_px and column[best] > config.min_containment * visible:
-                found[segment] = best
-        return found
+        """Mask that holds more than `min_containment` of each label's visible weight (method 1.3)."""
+        visible, best = self.visible, self.weights.argmax(axis=0)
+        held = self.weights.max(axis=0) > config.min_containment * visible
+        found = held & (visible >= config.min_visible_px) & (self.labels > 0)
+        return dict(zip(self.labels[found].tolist(), best[found].tolist(), strict=True))
 
-    def parts(self, segment: int, config: TrackingConfig) -> list[int]:
-        """Masks that each hold a real part of a segment, largest part first."""
-        column = self.column(segment)
-        least = max(config.min_part_share * float(column.sum()), config.min_visible_px)
-        masks = [m for m in range(1, len(column)) if column[m] >= least]
-        return sorted(masks, key=lambda m: -float(column[m]))
+    def parts(self, config: TrackingConfig) -> list[tuple[int, int]]:
+        """(column, mask) of every real part of a label that several masks share, but for its largest part."""
+        visible = self.visible
+        least = np.maximum(config.min_part_share * visible, config.min_visible_px)
+        real = (self.weights >= least) & (self.labels > 0)
+        real &= self.weights.max(axis=0) <= config.min_containment * visible
+        real[self.weights.argmax(axis=0), np.arange(len(self.labels))] = False
+        return [(int(column), int(mask)) for mask, column in np.argwhere(real)]

@@ -6,6 +6,7 @@ from jaxtyping import Float, Float32, Float64
 from instascene_ros.core.views import perpendicular
 
 STEP_DEG = 1.0
+TRIM = 0.01  # share of the outermost points on each side, which are the noisiest
 
 
 def upright_axes(points_m: Float[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, "3 3"]:
@@ -16,9 +17,11 @@ def upright_axes(points_m: Float[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3
     sides = perpendicular(up)
     flat = points_m @ sides.T  # [P 2]
     angles = np.radians(np.arange(0, 90, STEP_DEG))
-    along = flat @ np.stack([np.cos(angles), np.sin(angles)])  # [P A]
-    across = flat @ np.stack([-np.sin(angles), np.cos(angles)])
-    length, width = (np.ptp(np.percentile(s, (1, 99), axis=0), axis=0) for s in (along, across))
+    turned = np.stack([np.cos(angles), np.sin(angles)], axis=1), np.stack([-np.sin(angles), np.cos(angles)], axis=1)
+    last = len(points_m) - 1
+    ends = [round(last * TRIM), round(last * (1 - TRIM))]
+    # Sorted along contiguous memory [A P]; percentiles, which interpolate, take ten times as long.
+    length, width = (np.ptp(np.sort(t @ flat.T, axis=1)[:, ends], axis=1) for t in turned)
     best = int((length * width).argmin())
     angle = angles[best] if length[best] >= width[best] else angles[best] + np.pi / 2
     x = np.cos(angle) * sides[0] + np.sin(angle) * sides[1]

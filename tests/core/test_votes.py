@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.votes import Ballot, cast, move_votes, votes_for, winning_segments
+from instascene_ros.core.votes import cast, move_votes, winning_labels, winning_segments, withdraw
 
 
 def surfels(n: int) -> GaussianMap:
@@ -15,22 +15,46 @@ def surfels(n: int) -> GaussianMap:
     )
 
 
-def vote(gaussians: GaussianMap, *pairs: tuple[int, int, float]) -> None:
-    rows, segments, weights = zip(*pairs, strict=True)
-    cast(gaussians, Ballot.tally(torch.tensor(rows), torch.tensor(segments), torch.tensor(weights)))
+def vote(gaussians: GaussianMap, *votes: tuple[int, int, float]) -> None:
+    """Cast votes one after the other."""
+    for row, segment, weight in votes:
+        cast(gaussians, torch.tensor([row]), torch.tensor([segment]), torch.tensor([weight]))
 
 
-def test_votes_of_one_frame_add_up_and_the_heaviest_wins() -> None:
+def votes_for(gaussians: GaussianMap, segment: int) -> list[float]:
+    return (gaussians.vote_weights * (gaussians.vote_ids == segment)).sum(dim=1).tolist()
+
+
+def winners(gaussians: GaussianMap) -> list[int]:
+    return winning_segments(gaussians)[0].tolist()
+
+
+def test_votes_add_up_and_the_heaviest_wins() -> None:
     gaussians = surfels(3)
-    vote(gaussians, (0, 7, 0.4), (0, 7, 0.4), (0, 9, 0.5), (2, 9, 0.2), (2, 0, 5.0))
-    assert winning_segments(gaussians).tolist() == [7, 0, 9]
-    assert votes_for(gaussians, torch.tensor([0, 1, 2]), 7).tolist() == [torch.tensor(0.8).item(), 0.0, 0.0]
+    vote(gaussians, (0, 7, 0.25), (0, 7, 0.5), (0, 9, 0.5), (2, 9, 0.25), (2, 0, 5.0))
+    assert winners(gaussians) == [7, 0, 9]
+    assert winning_segments(gaussians)[1].tolist() == [0.75, 0, 0.25]
+    assert votes_for(gaussians, 7) == [0.75, 0.0, 0.0]
+
+
+def test_segments_of_one_label_count_together() -> None:
+    gaussians = surfels(2)
+    vote(gaussians, (0, 7, 4.0), (0, 8, 3.0), (0, 9, 2.0), (1, 7, 1.0), (1, 5, 9.0))
+    label_of = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 2, 2])  # 7 -> 1; 8 and 9 -> 2; 5 -> none
+    assert winning_labels(gaussians, label_of).tolist() == [2, 1]
+
+
+def test_withdrawn_votes_leave_nothing() -> None:
+    gaussians = surfels(2)
+    vote(gaussians, (0, 7, 4.0), (0, 8, 3.0), (1, 7, 1.0))
+    withdraw(gaussians, {7, 99})
+    assert winners(gaussians) == [8, 0] and gaussians.vote_weights.sum() == 3.0
 
 
 def test_an_empty_ballot_changes_nothing() -> None:
     gaussians = surfels(2)
     vote(gaussians, (0, 0, 1.0))
-    assert winning_segments(gaussians).tolist() == [0, 0]
+    assert winners(gaussians) == [0, 0]
 
 
 def test_a_full_table_gives_up_its_lightest_vote_but_not_to_a_lighter_one() -> None:
@@ -45,18 +69,16 @@ def test_a_full_table_gives_up_its_lightest_vote_but_not_to_a_lighter_one() -> N
 def test_moved_votes_keep_their_weight() -> None:
     gaussians = surfels(2)
     vote(gaussians, (0, 1, 2.0), (1, 1, 3.0), (1, 2, 1.0))
-    move_votes(gaussians, torch.tensor([1]), old=1, new=8)
-    assert winning_segments(gaussians).tolist() == [1, 8]
-    assert votes_for(gaussians, torch.tensor([1]), 8).tolist() == [3.0]
+    move_votes(gaussians, torch.tensor([1]), old=torch.tensor([1]), new=torch.tensor([8]))
+    assert winners(gaussians) == [1, 8]
+    assert votes_for(gaussians, 8) == [0.0, 3.0]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(1, 8)), max_size=40))
 def test_with_no_more_segments_than_slots_the_table_is_an_exact_histogram(votes: list[tuple[int, int, int]]) -> None:
     gaussians = surfels(4)
-    for start in range(0, len(votes), 7):
-        vote(gaussians, *((row, segment, float(weight)) for row, segment, weight in votes[start : start + 7]))
-    for row in range(4):
-        for segment in range(1, 5):
-            expected = sum(w for r, s, w in votes if (r, s) == (row, segment))
-            assert votes_for(gaussians, torch.tensor([row]), segment).item() == expected
+    vote(gaussians, *((row, segment, float(weight)) for row, segment, weight in votes))
+    for segment in range(1, 5):
+        expected = [sum(w for r, s, w in votes if (r, s) == (row, segment)) for row in range(4)]
+        assert votes_for(gaussians, segment) == expected
