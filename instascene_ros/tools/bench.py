@@ -6,12 +6,14 @@ from rich.console import Console
 
 from instascene_ros.core.config import Config
 from instascene_ros.core.pipeline import SceneMapper
+from instascene_ros.core.recording import SceneFolder
 from instascene_ros.core.recording_formats import mask_folders, open_recording
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.run_files import write_json
 from instascene_ros.core.versions import versions
 from instascene_ros.models import make_segmenter
 from instascene_ros.tools import bench_online
+from instascene_ros.tools.bench_ids import id_figures
 from instascene_ros.tools.bench_rendering import default_sizes, rendering_figures
 from instascene_ros.tools.figures import Budget, Table
 from instascene_ros.tools.options import BenchOptions
@@ -30,6 +32,8 @@ def bench(options: BenchOptions, console: Console) -> None:
     if options.scene is not None:
         found, kept = _online(options, console)
         tables, budgets = tables + found, budgets + kept
+        if options.ids:
+            tables.append(_ids(options, console))
     if options.rendering:
         rasterizer = make_rasterizer(options.device)
         table, kept = rendering_figures(rasterizer, *default_sizes(rasterizer), options.repeats)
@@ -40,6 +44,12 @@ def bench(options: BenchOptions, console: Console) -> None:
     if options.json is not None:
         write_json(options.json, {"measured_on": about, "tables": [table.plain() for table in tables]})
         console.print(f"Figures: {options.json}")
+
+
+def _ids(options: BenchOptions, console: Console) -> Table:
+    config = replace(Config(), mapping=replace(Config().mapping, width_px=options.width))
+    mapper = SceneMapper(config, make_rasterizer(options.device))
+    return id_figures(SceneFolder.open(options.scene, options.masks or "masks"), mapper, console)
 
 
 def _online(options: BenchOptions, console: Console) -> tuple[list[Table], list[Budget]]:

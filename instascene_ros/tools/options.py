@@ -115,6 +115,7 @@ class BenchOptions:
     loop: Annotated[int, typer.Option(min=0, help="Play the scene there and back so often: does anything grow?")] = 0
     every: Annotated[int, typer.Option(min=1, help="Use every Nth frame of the scene.")] = 1
     rendering: Annotated[bool, typer.Option(help="Time the renderer.")] = True
+    ids: Annotated[bool, typer.Option(help="Follow the ids of a scene that has ground truth.")] = False
     repeats: Annotated[int, typer.Option(min=1, help="Timed renderings of each kind.")] = 20
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file, too.")] = None
 
