@@ -19,6 +19,7 @@ SAMPLE = next((path for folder in instascene_ros.__path__ if (path := Path(folde
 def player(context: LaunchContext) -> list:
     """The recorded camera. It holds the first frame until somebody listens."""
     names = ("scene", "masks", "rate", "loop", "namespace", "params_file", "log_level", "map_frame", "use_sim_time")
+    names += ("enclaves",)
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
     parameters = {
         "scene": given["scene"],
@@ -30,6 +31,7 @@ def player(context: LaunchContext) -> list:
     }
     if given["map_frame"]:
         parameters["map_frame"] = given["map_frame"]
+    enclave = ["--enclave", f"/{given['namespace'].strip('/')}/player"] if given["enclaves"] == "true" else []
     return [
         Node(
             package="instascene_ros",
@@ -37,7 +39,7 @@ def player(context: LaunchContext) -> list:
             name="player",
             namespace=given["namespace"],
             parameters=[given["params_file"], parameters],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            arguments=["--ros-args", "--log-level", given["log_level"], *enclave],
             output="screen",
         )
     ]

@@ -36,6 +36,13 @@ def is_true(context: LaunchContext, name: str) -> bool:
     return argument(context, name).lower() == "true"
 
 
+def logging(context: LaunchContext, node: str) -> list[str]:
+    """Arguments of a node: its log level and, where asked for, its SROS2 enclave /<namespace>/<node>."""
+    enclave = ["--enclave", f"/{argument(context, 'namespace').strip('/')}/{node}"]
+    level = ["--ros-args", "--log-level", argument(context, "log_level")]
+    return level + (enclave if is_true(context, "enclaves") else [])
+
+
 def overrides(context: LaunchContext, names: dict[str, str]) -> dict[str, str]:
     """Parameters given as launch arguments {argument: parameter}; an empty argument leaves what the files say."""
     return {parameter: argument(context, name) for name, parameter in names.items() if argument(context, name)}
@@ -74,7 +81,6 @@ def nodes(context: LaunchContext) -> list:
         "package": "instascene_ros",
         "namespace": argument(context, "namespace"),
         "output": "screen",
-        "arguments": ["--ros-args", "--log-level", argument(context, "log_level")],
         "sigterm_timeout": "15",  # the frame or the file at hand is finished first
     }
     managed = {"autostart": is_true(context, "autostart")}
@@ -84,15 +90,20 @@ def nodes(context: LaunchContext) -> list:
     given = overrides(context, same | {"segmentation": "masks"}) | sim_time | managed
     if cameras := argument(context, "cameras"):
         given["cameras"] = [name.strip() for name in cameras.split(",")]
-    scene = Node(
-        executable="scene", name="scene", parameters=[*files, given], remappings=remappings(context), **common
-    )
-    others = [name for name in ("completion", "planning_scene", "detections") if is_true(context, name)]
-    return [
-        scene,
-        *(Node(executable=name, name=name, parameters=[*files, sim_time | managed], **common) for name in others),
-        *rviz(context, sim_time),
+    parameters, remapped = {"scene": given}, {"scene": remappings(context)}
+    names = ["scene", *(name for name in ("completion", "planning_scene", "detections") if is_true(context, name))]
+    started = [
+        Node(
+            executable=name,
+            name=name,
+            parameters=[*files, parameters.get(name, sim_time | managed)],
+            remappings=remapped.get(name, []),
+            arguments=logging(context, name),
+            **common,
+        )
+        for name in names
     ]
+    return started + rviz(context, sim_time)
 
 
 def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
@@ -137,6 +148,12 @@ def general_arguments() -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             "log_level", default_value="info", description="debug, info, warn, error or fatal, for all nodes."
+        ),
+        DeclareLaunchArgument(
+            "enclaves",
+            default_value="false",
+            choices=YES_NO,
+            description="Give each node its SROS2 enclave, /<namespace>/<node> (docs/security.md).",
         ),
         DeclareLaunchArgument(
             "device",

@@ -13,8 +13,9 @@ ROBOT = Path(get_package_share_directory("instascene_ros")) / "launch" / "instas
 
 
 def player(context: LaunchContext) -> list:
-    """The recorded camera, with the clock of its day. It holds the first frame until somebody listens."""
+    """The recorded camera, with the clock of its day, which goes on at the end. The first frame waits for listeners."""
     names = ("bag", "topics", "masks", "rate", "loop", "namespace", "params_file", "log_level", "map_frame")
+    names += ("enclaves",)
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
     parameters = {
         "scene": given["bag"],
@@ -23,10 +24,12 @@ def player(context: LaunchContext) -> list:
         "rate": float(given["rate"]),
         "loop": given["loop"] == "true",
         "stamps": "sim",
+        "hold": True,
         "wait_for_subscribers": True,
     }
     if given["map_frame"]:
         parameters["map_frame"] = given["map_frame"]
+    enclave = ["--enclave", f"/{given['namespace'].strip('/')}/player"] if given["enclaves"] == "true" else []
     return [
         Node(
             package="instascene_ros",
@@ -34,7 +37,7 @@ def player(context: LaunchContext) -> list:
             name="player",
             namespace=given["namespace"],
             parameters=[given["params_file"], parameters],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            arguments=["--ros-args", "--log-level", given["log_level"], *enclave],
             output="screen",
         )
     ]

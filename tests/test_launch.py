@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +14,10 @@ ROBOT, DEMO, REPLAY = (ROOT / "launch" / f"{name}.launch.py" for name in ("insta
 RVIZ = ROOT / "config" / "instascene.rviz"
 
 ROBOT_ARGUMENTS = {
-    "namespace", "use_sim_time", "params_file", "autostart", "log_level", "camera_config", "cameras", "color_topic",
-    "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf", "device",
-    "segmentation", "segmenter", "load_map", "completion", "planning_scene", "detections", "rviz", "rviz_config",
+    "namespace", "use_sim_time", "params_file", "autostart", "enclaves", "log_level", "camera_config", "cameras",
+    "color_topic", "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf",
+    "device", "segmentation", "segmenter", "load_map", "completion", "planning_scene", "detections", "rviz",
+    "rviz_config",
 }  # fmt: skip
 SENSORS = ("realsense_d435", "zed", "azure_kinect", "sim")
 
@@ -173,3 +175,18 @@ def test_a_replay_plays_the_bag_in_its_own_time() -> None:
         written = [Path(file).read_text() for file, is_file in node._Node__expanded_parameter_arguments if is_file]
         wanted = "scene: /somewhere/bag" if "player" in node.node_name else "use_sim_time: true"
         assert wanted in written[-1]
+
+
+def command(node: Any) -> list[str]:
+    """The constant words of a node's command line."""
+    return ["".join(getattr(part, "text", "") for part in word) for word in node.process_description.cmd]
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_every_node_gets_an_enclave_of_its_own_where_asked_for() -> None:
+    for file, more in ((ROBOT, {}), (DEMO, {"rviz": "false"}), (REPLAY, {"bag": "/somewhere"})):
+        nodes, _ = described(file, namespace="/left/arm", enclaves="true", **more)
+        for node in nodes:
+            words = command(node)
+            assert words[words.index("--enclave") + 1] == f"/left/arm/{node.node_name.rpartition('/')[2]}"
+        assert all("--enclave" not in command(node) for node in described(file, **more)[0])

@@ -136,6 +136,7 @@ class PlayerNodeConfig:
     first: int = knob(0, "First frame to play.", 0, 10_000_000)
     count: int = knob(0, "Frames to play; 0 = to the end.", 0, 10_000_000)
     loop: bool = knob(False, "Start over at the end, with stamps that go on.")
+    hold: bool = knob(False, "At the end stay and let /clock run on: nodes in simulated time would stand still.")
     paused: bool = knob(False, "Start paused.")
     wait_for_subscribers: bool = knob(False, "Hold the first frame until somebody listens to images and poses.")
     depth_encoding: str = knob("16UC1", "16UC1 (mm) or 32FC1 (m).")

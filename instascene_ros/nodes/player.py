@@ -84,11 +84,11 @@ class PlayerNode(Node):
         return bool(missing)
 
     def _end(self, now_ns: int) -> None:
-        """Nothing is left: give the last messages time to arrive, then end the process."""
+        """Nothing is left: give the last messages time to arrive, then end the process, unless it shall stay."""
         if not self._ended_ns:
             self._ended_ns = now_ns
             self.get_logger().info(f"finished: {self._playback.played} frames played")
-        elif now_ns - self._ended_ns > LINGER_S * 1e9:
+        elif not self._config.hold and now_ns - self._ended_ns > LINGER_S * 1e9:
             self.crash = SystemExit(0)
 
     def _publish(self, played: PlayedFrame) -> None:

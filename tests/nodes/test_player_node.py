@@ -13,6 +13,7 @@ require_ros()
 from folders import write_scene
 from geometry_msgs.msg import PoseStamped
 from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
@@ -105,6 +106,17 @@ def test_loop_goes_on_with_growing_stamps_in_simulated_time(ros: Client, scene: 
     stamps_ms = [ns_of_stamp(m.header.stamp) // 1_000_000 for m in images]
     assert stamps_ms == list(range(stamps_ms[0], stamps_ms[0] + 100 * len(images), 100)) and stamps_ms[0] % 100 == 0
     assert "Traceback" not in player.output
+
+
+def test_the_clock_goes_on_after_the_end_where_it_shall(ros: Client, scene: Path) -> None:
+    """Nodes in simulated time would never again publish a status."""
+    clocks = ros.collect(Clock, "/clock", QOS)
+    with node_process(MODULE, {"scene": str(scene), "camera": "held", "stamps": "sim", "hold": True}) as player:
+        player.wait_for_output("finished: 3 frames played")
+        at_end = len(clocks)
+        wait_until(lambda: clocks and clocks[-1].clock.sec >= 7, 60, lambda: f"a later clock: {clocks[at_end:][-1:]}")
+        assert player.process.poll() is None
+        assert player.stop() == 0
 
 
 @pytest.mark.parametrize(
