@@ -9,10 +9,10 @@ from jaxtyping import Float32, Float64, UInt8
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.camera_infos import camera_of
-from instascene_ros.adapters.compressed_images import decode_compressed_depth_m, decode_compressed_rgb
 from instascene_ros.adapters.images import decode_depth_m, decode_labels, decode_rgb
 from instascene_ros.adapters.stamps import ns_of_stamp
 from instascene_ros.core.camera import Camera
+from instascene_ros.core.compressed_images import decode_compressed_depth_m, decode_compressed_rgb
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks

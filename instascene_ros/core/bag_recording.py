@@ -11,11 +11,15 @@ from instascene_ros.core.bag_file import BagFile, Entry
 from instascene_ros.core.bag_poses import camera_poses
 from instascene_ros.core.bag_topics import COMPRESSED, INFO, BagTopics, choose_topics
 from instascene_ros.core.camera import Camera
-from instascene_ros.core.compressed_images import decompress
+from instascene_ros.core.compressed_images import (
+    decode_compressed_depth_m,
+    decode_compressed_labels,
+    decode_compressed_rgb,
+)
 from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
-from instascene_ros.core.stored_images import COLOUR, DEPTH, LABELS, Pixels, decode, depth_m_of, labels_of, rgb_of
+from instascene_ros.core.stored_images import COLOUR, DEPTH, LABELS, decode, metres, rgb_of
 from instascene_ros.core.tum import associate
 
 MAX_IMAGE_GAP_S = 0.02  # colour, depth and masks of one frame are at most this far apart
@@ -85,26 +89,27 @@ class BagRecording:
             raise InvalidSceneError(f"{self.name}, frame {index}: {error}") from error
 
     def _rgb(self, where: Where) -> UInt8[np.ndarray, "H W 3"]:
-        return rgb_of(*self._pixels(self.topics.color, where, COLOUR))
+        message, is_compressed = self._message(self.topics.color, where)
+        return decode_compressed_rgb(message) if is_compressed else rgb_of(decode(message, COLOUR), message.encoding)
 
     def _depth_m(self, where: Where) -> Float32[np.ndarray, "H W"]:
-        return depth_m_of(*self._pixels(self.topics.depth, where, tuple(DEPTH)))
+        message, is_compressed = self._message(self.topics.depth, where)
+        if is_compressed:
+            return decode_compressed_depth_m(message)
+        return metres(decode(message, tuple(DEPTH)), DEPTH[message.encoding])
 
     def _masks(self, where: Where | None) -> Masks:
         if where is None:
             raise InvalidSceneError(f"no masks of {self.topics.masks} within {MAX_IMAGE_GAP_S} s")
-        return Masks.from_image(labels_of(self._pixels(self.topics.masks, where, LABELS)[0]))
+        message, is_compressed = self._message(self.topics.masks, where)
+        labels = decode_compressed_labels(message) if is_compressed else decode(message, LABELS).astype(np.int32)
+        return Masks.from_image(labels)
 
-    def _pixels(self, topic: str, where: Where, allowed: tuple[str, ...]) -> tuple[Pixels, str]:
+    def _message(self, topic: str, where: Where) -> tuple[Any, bool]:
+        """A message, and whether it is a compressed one."""
         stamp_ns, log_ns = where
         entry = next(one for one in self.bag.entries([topic], log_ns, log_ns) if one.stamp_ns == stamp_ns)
-        message: Any = self.bag.message(entry)
-        if self.bag.types[topic] != COMPRESSED:
-            return decode(message, allowed), message.encoding
-        pixels, encoding = decompress(message)
-        if encoding not in allowed:
-            raise InvalidFrameError(f"{topic} holds {encoding} pixels; expected one of {', '.join(allowed)}")
-        return pixels, encoding
+        return self.bag.message(entry), self.bag.types[topic] == COMPRESSED
 
 
 def _index(bag: BagFile, topic: str) -> list[Where]:
@@ -115,9 +120,7 @@ def _index(bag: BagFile, topic: str) -> list[Where]:
     return sorted(found.items())
 
 
-def _associated(
-    a: list[Where], b: list[Where]
-) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
+def _associated(a: list[Where], b: list[Where]) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
     """Rows that belong together, the closest pairs first."""
     origin_ns = a[0][0]
     a_s, b_s = (np.array([(stamp_ns - origin_ns) / 1e9 for stamp_ns, _ in rows], np.float64) for rows in (a, b))

@@ -1,90 +1,158 @@
-"""Compressed images as image_transport writes them, made by hand from its description of the bytes."""
+"""Compressed images give what was compressed, and broken ones a named error."""
 
 import io
 import struct
-import zlib
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image as Picture
+from rvl_encoder import encode_rvl
 
-from instascene_ros.core.compressed_images import decompress
+from instascene_ros.core.compressed_images import (
+    decode_compressed_depth_m,
+    decode_compressed_labels,
+    decode_compressed_rgb,
+)
 from instascene_ros.core.errors import InvalidFrameError
+from instascene_ros.core.rvl import decode_rvl
+
+RNG = np.random.default_rng(3)
+DEPTH_MM = np.where(RNG.random((12, 17)) < 0.3, 0, RNG.integers(1, 65536, (12, 17))).astype(np.uint16)
+RGB = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+HEADER = struct.pack("<iff", 0, 0.0, 0.0)
+DEPTH_PNG, DEPTH_RVL = "16UC1; compressedDepth png", "16UC1; compressedDepth rvl"
 
 
-def message(format_: str, data: bytes) -> SimpleNamespace:
-    return SimpleNamespace(format=format_, data=np.frombuffer(data, np.uint8))
+def file_of(pixels: np.ndarray, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Picture.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
-def packed(pixels: np.ndarray, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, **({"quality": 100, "subsampling": 0} if kind == "JPEG" else {}))
-    return stream.getvalue()
+def rvl_of(pixels: np.ndarray) -> bytes:
+    return HEADER + struct.pack("<ii", pixels.shape[1], pixels.shape[0]) + encode_rvl(pixels)
 
 
-RED = np.tile(np.array([200, 30, 60], np.uint8), (16, 16, 1))
+def message(form: str, data: bytes) -> SimpleNamespace:
+    return SimpleNamespace(format=form, data=data)
 
 
-@pytest.mark.parametrize("format_", ["jpeg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8"])
-def test_jpeg_gives_the_colour_that_any_viewer_shows(format_: str) -> None:
-    pixels, encoding = decompress(message(format_, packed(RED, "JPEG")))
-    assert encoding == "rgb8"
-    assert np.abs(pixels.astype(int) - RED).max() <= 3
+def test_rvl_of_a_known_stream() -> None:
+    """Two zeros, then two pixels 5 and 3: numbers 2, 2, 10 (+5: two nibbles), 3 (-2); then one zero, no pixel."""
+    stream = struct.pack("<I", 0x22A13100 | 0x0)
+    assert decode_rvl(stream, 5).tolist() == [0, 0, 5, 3, 0]
 
 
-def test_channels_that_the_publisher_did_not_turn_are_turned_here() -> None:
-    pixels, _ = decompress(message("rgb8; png compressed rgb8", packed(RED)))
-    np.testing.assert_array_equal(pixels, RED[..., ::-1])
+@given(arrays(np.uint16, st.integers(0, 200), elements=st.sampled_from([0, 0, 1, 7, 8, 500, 501, 65535])))
+def test_rvl_gives_back_what_was_encoded(pixels: np.ndarray) -> None:
+    np.testing.assert_array_equal(decode_rvl(encode_rvl(pixels), len(pixels)), pixels)
 
 
-@pytest.mark.parametrize(("dtype", "encoding"), [(np.uint8, "mono8"), (np.uint16, "16UC1")])
-def test_png_keeps_labels_exactly(dtype: type, encoding: str) -> None:
-    labels = np.array([[0, 1, np.iinfo(dtype).max], [7, 8, 9]], dtype)
-    pixels, found = decompress(message(f"{encoding}; png compressed ", packed(labels)))
-    assert (found, pixels.dtype) == (encoding, np.dtype(dtype))
-    np.testing.assert_array_equal(pixels, labels)
-
-
-def test_depth_in_mm_is_stored_as_it_is() -> None:
-    depth = np.array([[0, 1, 1500, 65535]], np.uint16)
-    data = struct.pack("<iff", 0, 0.0, 0.0) + packed(depth)
-    pixels, encoding = decompress(message("16UC1; compressedDepth png", data))
-    assert encoding == "16UC1"
-    np.testing.assert_array_equal(pixels, depth)
-
-
-def test_float_depth_comes_back_from_its_inverse() -> None:
-    depth_m = np.array([[0.5, 1.25, 3.0, 0.0]], np.float32)
-    quant_a = 100.0 * 101.0  # depth_quantization * (depth_quantization + 1)
-    quant_b = 1.0 - quant_a / 10.0  # 10 m: the farthest that is kept
-    with np.errstate(divide="ignore"):
-        codes = np.where(depth_m > 0, quant_a / depth_m + quant_b, 0).astype(np.uint16)
-    data = struct.pack("<iff", 0, quant_a, quant_b) + packed(codes)
-    pixels, encoding = decompress(message("32FC1; compressedDepth png", data))
-    assert encoding == "32FC1"
-    np.testing.assert_allclose(pixels, depth_m, rtol=2e-3)
-    assert pixels[0, 3] == 0
+@given(st.binary(max_size=64), st.integers(0, 10_000))
+def test_rvl_of_any_bytes_is_an_image_or_a_named_error(stream: bytes, num_pixels: int) -> None:
+    with suppress(InvalidFrameError):
+        assert decode_rvl(stream, num_pixels).shape == (num_pixels,)
 
 
 @pytest.mark.parametrize(
-    ("format_", "data", "told"),
+    ("form", "data"),
     [
-        ("jpeg", b"", "cannot be read as JPEG or PNG"),
-        ("jpeg", packed(RED, "JPEG")[:200], "cannot be read as JPEG or PNG"),
-        ("16UC1; compressedDepth png", b"123", "has 3 bytes"),
-        ("16UC1; compressedDepth rvl", bytes(100), "expected png"),
-        ("16UC1; compressedDepth png", bytes(12) + packed(RED), "expected 16 bit"),
+        (DEPTH_PNG, HEADER + file_of(DEPTH_MM, "png")),
+        ("16UC1; compressedDepth", HEADER + file_of(DEPTH_MM, "png")),  # as written before RVL came
+        (DEPTH_RVL, rvl_of(DEPTH_MM)),
+        ("16UC1; png compressed ", file_of(DEPTH_MM, "png")),
     ],
 )
-def test_damaged_data_are_refused(format_: str, data: bytes, told: str) -> None:
-    with pytest.raises(InvalidFrameError, match=told):
-        decompress(message(format_, data))
+def test_depth_in_millimetres_is_exact(form: str, data: bytes) -> None:
+    depth_m = decode_compressed_depth_m(message(form, data))
+    assert depth_m.dtype == np.float32
+    np.testing.assert_allclose(depth_m, DEPTH_MM / 1000, rtol=1e-6)
+    np.testing.assert_allclose(decode_compressed_depth_m(message(form, data), 2000.0), DEPTH_MM / 2000, rtol=1e-6)
 
 
-def test_an_absurd_size_is_refused_before_anything_is_unpacked() -> None:
-    bomb = bytearray(packed(np.zeros((1, 1), np.uint8)))
-    bomb[16:24] = struct.pack(">II", 12_000, 12_000)
-    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-    with pytest.raises(InvalidFrameError, match="12000x12000 px; expected at most"):
-        decompress(message("png", bytes(bomb)))
+@pytest.mark.parametrize("codec", ["png", "rvl"])
+def test_depth_in_float_is_undone_as_inverse_depth(codec: str) -> None:
+    """The plugin stores a / depth + b in 16 bits."""
+    a, b = 10_000.0, -900.0
+    depth_m = np.array([[0.0, 0.5], [1.0, 3.0]])
+    stored = np.where(depth_m > 0, a / np.maximum(depth_m, 1e-9) + b, 0).astype(np.uint16)
+    config = struct.pack("<iff", 0, a, b)
+    data = config + (file_of(stored, "png") if codec == "png" else rvl_of(stored)[len(HEADER) :])
+    found_m = decode_compressed_depth_m(message(f"32FC1; compressedDepth {codec}", data))
+    np.testing.assert_allclose(found_m, depth_m, atol=2e-3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_colour_of_a_png_is_exact(mode: str) -> None:
+    picture = np.asarray(Picture.fromarray(RGB).convert(mode))
+    expected = np.asarray(Picture.fromarray(picture).convert("RGB"))
+    np.testing.assert_array_equal(
+        decode_compressed_rgb(message("bgr8; png compressed bgr8", file_of(picture, "png"))), expected
+    )
+
+
+def test_colour_of_a_jpeg_keeps_its_channels_in_order() -> None:
+    flat = np.full((16, 16, 3), (200, 100, 30), np.uint8)
+    decoded = decode_compressed_rgb(message("bgr8; jpeg compressed bgr8", file_of(flat, "jpeg", quality=95)))
+    np.testing.assert_allclose(decoded.mean((0, 1)), (200, 100, 30), atol=3)
+
+
+def test_grey_of_16_bits_keeps_its_upper_8() -> None:
+    grey = np.array([[0x1234, 0xFF00]], np.uint16)
+    decoded = decode_compressed_rgb(message("mono16; png compressed ", file_of(grey, "png")))
+    np.testing.assert_array_equal(decoded[..., 0], [[0x12, 0xFF]])
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "said"),
+    [
+        ("rgb8; jpeg compressed bgr8", b"", "cannot be read"),
+        ("", HEADER, "holds no depth; expected one of 16UC1"),
+        (DEPTH_PNG, b"1234", "expected 12"),
+        (DEPTH_PNG, HEADER + file_of(DEPTH_MM, "png")[:-30], "cannot be read"),
+        (DEPTH_PNG, HEADER + file_of(RGB, "png"), "expected 16 bit grey"),
+        (DEPTH_PNG, HEADER + file_of(RGB, "jpeg"), "cannot be read"),
+        (DEPTH_RVL, rvl_of(DEPTH_MM)[:-40], "truncated"),
+        (DEPTH_RVL, HEADER + struct.pack("<ii", 2, -2), "expected a positive size"),
+        (DEPTH_RVL, HEADER + struct.pack("<ii", 2**31 - 1, 2**31 - 1) + b"12345678", "expected at most"),
+    ],
+)
+def test_broken_depth_is_refused_in_words(form: str, data: bytes, said: str) -> None:
+    read = decode_compressed_rgb if "jpeg" in form else decode_compressed_depth_m
+    with pytest.raises(InvalidFrameError, match=said):
+        read(message(form, data))
+
+
+@given(
+    st.sampled_from([DEPTH_PNG, DEPTH_RVL, "32FC1; compressedDepth rvl", "32FC1; compressedDepth png", "16UC1; png"]),
+    st.data(),
+)
+def test_damaged_depth_is_an_image_or_a_named_error(form: str, data: st.DataObject) -> None:
+    whole = rvl_of(DEPTH_MM) if "rvl" in form else HEADER * ("compressedDepth" in form) + file_of(DEPTH_MM, "png")
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(InvalidFrameError):
+        depth_m = decode_compressed_depth_m(message(form, bytes(damaged[: data.draw(st.integers(0, len(whole)))])))
+        assert np.isfinite(depth_m).all() and (depth_m >= 0).all()
+
+
+def test_channels_that_the_publisher_did_not_turn_are_turned_here() -> None:
+    turned = {"rgb8; png compressed bgr8": RGB, "rgb8; png compressed rgb8": RGB[..., ::-1], "png": RGB}
+    for form, expected in turned.items():
+        np.testing.assert_array_equal(decode_compressed_rgb(message(form, file_of(RGB, "PNG"))), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_of_a_png_are_exact_and_a_jpeg_is_refused(dtype: type) -> None:
+    labels = np.array([[0, 1, np.iinfo(dtype).max], [7, 8, 9]], dtype)
+    np.testing.assert_array_equal(decode_compressed_labels(message("png", file_of(labels, "PNG"))), labels)
+    with pytest.raises(InvalidFrameError, match="cannot be read as PNG"):
+        decode_compressed_labels(message("jpeg", file_of(labels.astype(np.uint8), "JPEG")))
+    with pytest.raises(InvalidFrameError, match="pixels of kind 'RGB'"):
+        decode_compressed_labels(message("png", file_of(RGB, "PNG")))
