@@ -61,4 +61,10 @@ class SceneReports:
         now = self._health.tally()
         recent, self._watched = now.since(self._watched), now
         if recent.integrated == 0 and not self._idle():
-            self._node.get_logger().warning("\n  ".join(self._health.describe(recent, now)))
+            lines = [*self._health.describe(recent, now), *self._clock_lines()]
+            self._node.get_logger().warning("\n  ".join(lines))
+
+    def _clock_lines(self) -> list[str]:
+        if self._node.get_parameter("use_sim_time").value and not self._node.get_clock().now().nanoseconds:
+            return ["use_sim_time is true but /clock has not come: is it published (`ros2 bag play --clock`)?"]
+        return []

@@ -77,6 +77,22 @@ def test_the_underside_is_flagged_as_invented(completions: Completions) -> None:
     assert completed.observed[completed.vertices_m[:, 2] > 0.115].mean() > 0.8
 
 
+def test_an_object_that_another_node_published_is_shown_too(completions: Completions) -> None:
+    """The scene node publishes those of a map that it loaded."""
+    made = completions.call(instance_id=BOX, seed=completions.new_seed()).object
+    markers = completions.ros.collect(MarkerArray, "completed_objects/markers", latched_qos())
+    publisher = completions.ros.node.create_publisher(CompletedObject, "completed_objects", latched_qos(32))
+    wait_until(lambda: publisher.get_subscription_count() >= 1, LONG_S, lambda: "a subscription")
+    made.instance_id, made.seed = MUG, 10**6
+    publisher.publish(made)
+
+    def shown() -> set[int]:
+        return {m.id for m in markers[-1].markers if m.action == Marker.ADD} if markers else set()
+
+    wait_until(lambda: {BOX, MUG} <= shown(), LONG_S, lambda: f"both objects: {shown()}")
+    completions.ros.node.destroy_publisher(publisher)
+
+
 def test_the_same_question_is_answered_from_the_cache_unless_forced(completions: Completions) -> None:
     seed = completions.new_seed()
     first = completions.call(instance_id=CAN, seed=seed)

@@ -15,6 +15,7 @@ import numpy as np
 from camera_driver import CameraDriver
 from geometry_msgs.msg import Transform, TransformStamped, Vector3
 from PIL import Image as Picture
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from instascene_ros.adapters.clouds import columns_of
@@ -120,6 +121,24 @@ def test_stamps_that_nobody_set_are_named(ros: Client) -> None:
         driver.wait_for_node("masks")
         driver.send(color=made.color(0), masks=None)
         node.wait_for_output("camera/color/image: 1 messages without a usable header.stamp: does the driver set it?")
+
+
+def test_a_missing_clock_is_told_and_images_are_mapped_all_the_same(ros: Client) -> None:
+    """Nothing here waits for /clock: stamps decide, and the reports run by the machine's own clock."""
+    with node_process("fake_scene", {**DRAWN, "use_sim_time": True, "watchdog_period_s": 1.0}) as node:
+        driver = CameraDriver(ros)
+        driver.wait_for_node("masks")
+        node.wait_for_output("use_sim_time is true but /clock has not come")
+        driver.send(masks=None)
+        driver.wait_for(frames_integrated=1)
+
+
+def test_quality_of_service_can_be_overridden_by_topic(ros: Client) -> None:
+    name = "qos_overrides./instascene/camera/color/image.subscription.reliability"
+    with node_process("fake_scene", {**DRAWN, "input_qos": "SENSOR_DATA", name: "reliable"}) as node:
+        driver = CameraDriver(ros, ReliabilityPolicy.BEST_EFFORT)
+        driver.wait_for_node("masks", "color")
+        node.wait_for_output("camera/color/image: publisher found, but its RELIABILITY does not fit")
 
 
 # TF, where tf2_ros is installed: from apt on a robot, not on PyPI

@@ -25,7 +25,7 @@ def main() -> None:
     heard: list[object] = []
     for topic, kind in TOPICS.items():
         node.create_subscription(kind, topic, heard.append, qos)
-    while not heard:
+    while not node.count_publishers("instances"):
         rclpy.spin_once(node, timeout_sec=0.1)
     print("listening", flush=True)
     rclpy.spin(node)

@@ -35,6 +35,7 @@ def watched_loop(ros: Client, node: NodeProcess, duration_s: float) -> str:
     """Feed the node for that long; what its memory did, in words."""
     recording = open_recording(ROOT / "instascene_ros" / "sample", "masks")
     frames = [recording.frame(i) for i in range(len(recording))]
+    node.wait_for_output("active", 300)
     driver = CameraDriver(ros)
     driver.wait_for_node()
     began_s, samples = time.monotonic(), []

@@ -30,6 +30,7 @@ from instascene_ros.core.config import Config
 from instascene_ros.srv import CompleteObject, EditInstances, GetInstances, LoadMap, SaveMap
 
 pytestmark = pytest.mark.soak
+START_S = 300.0  # of the real scene node, which compiles what it needs
 FAKE = {"masks": "topic", "watchdog_period_s": 0.0, "max_pose_jump_m": 0.0}
 
 
@@ -88,6 +89,7 @@ def test_three_cameras_of_4k(ros: Client) -> None:
     width, height = 3840, 2160
     parameters = {"cameras": names, "masks": "segmenter", "mapping.width_px": 160, "max_pose_jump_m": 0.0}
     with node_process("instascene_ros.nodes.scene", parameters) as node:
+        node.wait_for_output("active", START_S)
         drivers = [CameraDriver(ros, camera=name) for name in names]
         for driver in drivers:
             driver.wait_for_node("masks")
@@ -306,7 +308,7 @@ def test_nodes_that_are_killed_and_started_again(ros: Client, tmp_path: Path) ->
     """The map lives in the scene node: what was saved is whole after any kill; the other node goes on by itself."""
     count, request = times(5), CompleteObject.Request(instance_id=1)
     with node_process("instascene_ros.nodes.completion") as completion:
-        completion.wait_for_output("completes objects")
+        completion.wait_for_output("completes objects", START_S)
         with row("kill -9 of the scene node, started again from its saved map", count, completion):
             for i in range(count):
                 start = {**FAKE, "load_map": str(tmp_path)} if i else FAKE
