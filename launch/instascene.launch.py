@@ -72,7 +72,9 @@ def remappings(context: LaunchContext) -> list[tuple[str, str]]:
 
 
 def transforms(context: LaunchContext) -> list[tuple[str, str]]:
-    return [("/tf", "tf"), ("/tf_static", "tf_static")] if is_true(context, "relative_tf") else []
+    """What is everybody's by an absolute name, as this robot's own: its transforms, and clicks in its RViz."""
+    own = ("tf", "tf_static", "clicked_point")
+    return [(f"/{name}", name) for name in own] if is_true(context, "relative_tf") else []
 
 
 def nodes(context: LaunchContext) -> list:
@@ -228,7 +230,7 @@ def input_arguments() -> list[DeclareLaunchArgument]:
             "relative_tf",
             default_value="false",
             choices=YES_NO,
-            description="Take transforms from <namespace>/tf, not /tf: for several robots, each with its own tree.",
+            description="Transforms and clicks of <namespace> alone, not of /tf: for robots with a tree of their own.",
         ),
         DeclareLaunchArgument(
             "segmentation",

@@ -119,7 +119,7 @@ def test_transforms_are_the_robots_unless_every_robot_has_its_own() -> None:
     """A broadcaster publishes on /tf: a node in a namespace has to hear it without being told."""
     assert remapped(described(ROBOT)[0]) == {}
     nodes, _ = described(ROBOT, namespace="robot_1/instascene", relative_tf="true")
-    assert remapped(nodes) == {"/tf": "tf", "/tf_static": "tf_static"}
+    assert remapped(nodes) == {"/tf": "tf", "/tf_static": "tf_static", "/clicked_point": "clicked_point"}
 
 
 @pytest.mark.usefixtures("with_launch")

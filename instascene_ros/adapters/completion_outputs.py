@@ -3,14 +3,13 @@
 from threading import Lock
 
 from rclpy.node import Node
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
 
 from instascene_ros.adapters.completed_objects import completed_of
 from instascene_ros.adapters.completed_views import completed_markers, completed_points
 from instascene_ros.adapters.completer import Completion
-from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
+from instascene_ros.adapters.publishing import publisher
+from instascene_ros.core import topics
 from instascene_ros.core.objects import CompletedObject
 from instascene_ros.msg import CompletedObject as CompletedObjectMessage
 from instascene_ros.msg import InstanceArray
@@ -24,9 +23,9 @@ class CompletionOutputs:
     """
 
     def __init__(self, node: Node, max_marker_faces: int) -> None:
-        self._objects = node.create_publisher(CompletedObjectMessage, "completed_objects", latched_qos(LATCHED_OBJECTS))
-        self._points = node.create_publisher(PointCloud2, "completed_objects/points", latched_qos())
-        self._markers = node.create_publisher(MarkerArray, "completed_objects/markers", latched_qos())
+        self._objects = publisher(node, topics.COMPLETED)
+        self._points = publisher(node, topics.COMPLETED_POINTS)
+        self._markers = publisher(node, topics.COMPLETED_MARKERS)
         self._node, self._closed = node, False
         self.max_marker_faces = max_marker_faces
         self._lock = Lock()
@@ -37,8 +36,8 @@ class CompletionOutputs:
         """Take back everything that was published; a job that ends later publishes nothing."""
         with self._lock:
             self._closed = True
-            for publisher in (self._objects, self._points, self._markers):
-                self._node.destroy_publisher(publisher)
+            for one in (self._objects, self._points, self._markers):
+                self._node.destroy_publisher(one)
 
     def current_map_id(self) -> str:
         """The newest map id that the scene node has announced, '' before any."""
@@ -84,7 +83,7 @@ class CompletionOutputs:
         self._known.pop(key, None)
         self._known[key] = completed
         foreign = [other for other in self._known if other[0] != self._map_id]
-        for other in foreign[:-LATCHED_OBJECTS]:  # of maps that may be announced yet
+        for other in foreign[: -topics.LATCHED_OBJECTS]:  # of maps that may be announced yet
             del self._known[other]
         self._show(header)
 

@@ -3,12 +3,13 @@
 import numpy as np
 from jaxtyping import UInt8
 from rclpy.node import Node
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from instascene_ros.adapters.images import encode
+from instascene_ros.adapters.publishing import publisher
 from instascene_ros.adapters.scenes import Scene
 from instascene_ros.adapters.stamps import stamp_of_ns
+from instascene_ros.core import topics
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.instances import color_of_id
 from instascene_ros.core.rendering.render import render
@@ -19,12 +20,12 @@ class DebugImages:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._render = node.create_publisher(Image, "debug/render", 1)
-        self._masks = node.create_publisher(Image, "debug/masks", 1)
+        self._render = publisher(node, topics.DEBUG_RENDER)
+        self._masks = publisher(node, topics.DEBUG_MASKS)
 
     def close(self) -> None:
-        for publisher in (self._render, self._masks):
-            self._node.destroy_publisher(publisher)
+        for one in (self._render, self._masks):
+            self._node.destroy_publisher(one)
 
     def publish(self, scene: Scene) -> None:
         """Publish what is listened to."""

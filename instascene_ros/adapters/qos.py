@@ -4,8 +4,6 @@ from copy import copy
 
 from rclpy.qos import DurabilityPolicy, QoSPresetProfiles, QoSProfile, ReliabilityPolicy
 
-LATCHED_OBJECTS = 32  # a late subscriber gets this many of the newest completed objects
-
 
 def input_qos(name: str, depth: int) -> QoSProfile:
     """One of node_config.INPUT_PROFILES but AUTO, with a queue of `depth` for while Python is busy.

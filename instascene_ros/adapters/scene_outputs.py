@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 
 from rclpy.node import Node
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
 
 from instascene_ros.adapters.debug_images import DebugImages
 from instascene_ros.adapters.instance_messages import instance_array
 from instascene_ros.adapters.markers import instance_markers
 from instascene_ros.adapters.node_config import PublishConfig
 from instascene_ros.adapters.objects import surfel_cloud
-from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
+from instascene_ros.adapters.publishing import publisher
 from instascene_ros.adapters.rate_gate import RateGate
 from instascene_ros.adapters.scene_clouds import instances_cloud, map_cloud
 from instascene_ros.adapters.scenes import Scene
 from instascene_ros.adapters.stamps import stamp_of_ns
+from instascene_ros.core import topics
 from instascene_ros.msg import CompletedObject, InstanceArray
 
 
@@ -26,13 +25,13 @@ class SceneOutputs:
     def __init__(self, node: Node, config: PublishConfig, map_frame: str) -> None:
         self._node, self._config, self._map_frame = node, config, map_frame
         self.completed: dict[tuple[str, int], CompletedObject] = {}  # by map id and instance id; others write it
-        self._instances = node.create_publisher(InstanceArray, "instances", latched_qos())
-        self._points = node.create_publisher(PointCloud2, "instances/points", latched_qos())
-        self._markers = node.create_publisher(MarkerArray, "instances/markers", latched_qos())
-        self._map_points = node.create_publisher(PointCloud2, "map/points", latched_qos())
-        self._map_gaussians = node.create_publisher(PointCloud2, "map/gaussians", latched_qos())
+        self._instances = publisher(node, topics.INSTANCES)
+        self._points = publisher(node, topics.INSTANCE_POINTS)
+        self._markers = publisher(node, topics.INSTANCE_MARKERS)
+        self._map_points = publisher(node, topics.MAP_POINTS)
+        self._map_gaussians = publisher(node, topics.MAP_GAUSSIANS)
         # Also of the completion node; here those of a map that was loaded.
-        self._objects = node.create_publisher(CompletedObject, "completed_objects", latched_qos(LATCHED_OBJECTS))
+        self._objects = publisher(node, topics.COMPLETED)
         self._publishers = (
             self._instances, self._points, self._markers, self._map_points, self._map_gaussians, self._objects,
         )  # fmt: skip
@@ -54,8 +53,8 @@ class SceneOutputs:
 
     def close(self) -> None:
         """Take back everything that was published."""
-        for publisher in self._publishers:
-            self._node.destroy_publisher(publisher)
+        for one in self._publishers:
+            self._node.destroy_publisher(one)
         self._debug.close()
 
     @property

@@ -84,6 +84,12 @@ class BagFile:
     def close(self) -> None:
         self._reader.close()
 
+    def __enter__(self) -> "BagFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _told(self) -> "_Told":
         return _Told(self.path)
 

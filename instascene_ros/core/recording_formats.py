@@ -46,8 +46,6 @@ def open_recording(path: Path, masks_name: str | None = None, topics: str = "") 
 def mask_folders(path: Path) -> list[str]:
     """Names of the recorded masks of a scene: folders of our format; `masks` of a bag that has a topic of them."""
     if is_bag(path):
-        bag = BagFile(path)
-        has_masks = any(topic.endswith("/masks/image") for topic in bag.types)
-        bag.close()
-        return ["masks"] if has_masks else []
+        with BagFile(path) as bag:
+            return ["masks"] if any(topic.endswith("/masks/image") for topic in bag.types) else []
     return sorted(entry.name for entry in path.glob("masks*") if entry.is_dir())

@@ -17,13 +17,14 @@ from instascene_ros.adapters.error_codes import Codes
 from instascene_ros.adapters.job_queue import Progress
 from instascene_ros.adapters.live_parameters import LiveParameters
 from instascene_ros.adapters.managed_node import ManagedNode, started
-from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
+from instascene_ros.adapters.qos import latched_qos
 from instascene_ros.adapters.scene_client import SceneClient
 from instascene_ros.adapters.spinning import leave, run
 from instascene_ros.adapters.stamps import duration_of_s, s_of_duration
 from instascene_ros.core.config import CompletionConfig, Config
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.protocols import Prior
+from instascene_ros.core.topics import COMPLETED
 from instascene_ros.models import make_prior
 from instascene_ros.msg import CompletedObject, InstanceArray
 from instascene_ros.srv import CompleteObject, ObserveObject
@@ -53,7 +54,7 @@ class CompletionNode(ManagedNode):
         news = MutuallyExclusiveCallbackGroup()
         self.create_subscription(InstanceArray, "instances", self._follow, latched_qos(), callback_group=news)
         self.create_subscription(
-            CompletedObject, "completed_objects", self._hear, latched_qos(LATCHED_OBJECTS), callback_group=news
+            CompletedObject, "completed_objects", self._hear, latched_qos(COMPLETED.depth), callback_group=news
         )
         self.create_service(CompleteObject, "complete_object", self._serve, callback_group=self._requests)
         self._action = ActionServer(

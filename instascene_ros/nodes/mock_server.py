@@ -13,10 +13,8 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from visualization_msgs.msg import MarkerArray
 
 from instascene_ros.action import CompleteObject as CompleteObjectAction
 from instascene_ros.adapters.adapter_configs import MockServerNodeConfig
@@ -34,8 +32,9 @@ from instascene_ros.adapters.mock_objects import (
     surfel_cloud,
 )
 from instascene_ros.adapters.parameters import declare
-from instascene_ros.adapters.qos import latched_qos
+from instascene_ros.adapters.publishing import publisher
 from instascene_ros.adapters.spinning import run
+from instascene_ros.core import topics
 from instascene_ros.core.errors import BackendUnavailableError, CancelledError, InstasceneError, UnknownInstanceError
 from instascene_ros.msg import CompletedObject, InstanceArray, InstanceCloud, MapStatus
 from instascene_ros.srv import CompleteObject, GetInstances, ObserveObject
@@ -75,11 +74,11 @@ class MockServer(Node):
         """Nothing to stop: completions that still run end by themselves."""
 
     def _create_publishers(self) -> None:
-        self._instances = self.create_publisher(InstanceArray, "instances", latched_qos())
-        self._points = self.create_publisher(PointCloud2, "instances/points", latched_qos())
-        self._markers = self.create_publisher(MarkerArray, "instances/markers", latched_qos())
-        self._completed_objects = self.create_publisher(CompletedObject, "completed_objects", latched_qos(32))
-        self._status = self.create_publisher(MapStatus, "status", 1)
+        self._instances = publisher(self, topics.INSTANCES)
+        self._points = publisher(self, topics.INSTANCE_POINTS)
+        self._markers = publisher(self, topics.INSTANCE_MARKERS)
+        self._completed_objects = publisher(self, topics.COMPLETED)
+        self._status = publisher(self, topics.STATUS)
 
     @property
     def _header(self) -> Header:

@@ -4,7 +4,7 @@ from instascene_ros.adapters.clicks import Clicks
 from instascene_ros.adapters.live_parameters import LiveParameters
 from instascene_ros.adapters.managed_node import ManagedNode, started
 from instascene_ros.adapters.node_config import SceneNodeConfig
-from instascene_ros.adapters.qos import LATCHED_OBJECTS, latched_qos
+from instascene_ros.adapters.qos import latched_qos
 from instascene_ros.adapters.scene_reports import SceneReports
 from instascene_ros.adapters.scene_services import SceneServices
 from instascene_ros.adapters.scene_session import SceneSession
@@ -12,6 +12,7 @@ from instascene_ros.adapters.scene_storage import load, restore
 from instascene_ros.adapters.scenes import MakeScene, make_scene_mapper
 from instascene_ros.adapters.spinning import leave, run
 from instascene_ros.core.config import Config
+from instascene_ros.core.topics import COMPLETED
 from instascene_ros.msg import CompletedObject
 
 
@@ -28,7 +29,7 @@ class SceneNode(ManagedNode):
         )
         self._offers = SceneServices(self, lambda: self._session)
         self._clicks = Clicks(self, lambda: self._session)
-        self.create_subscription(CompletedObject, "completed_objects", self._on_completed, latched_qos(LATCHED_OBJECTS))
+        self.create_subscription(CompletedObject, "completed_objects", self._on_completed, latched_qos(COMPLETED.depth))
 
     def configure(self) -> None:
         """Load what is needed and begin an empty map.

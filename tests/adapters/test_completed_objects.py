@@ -109,3 +109,12 @@ def test_a_large_mesh_is_decimated_for_the_marker_only() -> None:
     assert 12 <= len(marker.points) // 3 <= 500
     corners_m = np.array([(p.x, p.y, p.z) for p in marker.points])
     np.testing.assert_allclose(np.ptp(corners_m, axis=0), SIZE_M, atol=5e-3)
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 3072), (40, 60_000), (400, 80_000)])
+def test_the_triangles_of_all_objects_stay_within_one_limit(count: int, most: int) -> None:
+    """A message for RViz that grows with every object would end in seconds of serialising, and lost on the way."""
+    objects = [turned_box(number, subdivisions=4 if count < 100 else 3) for number in range(1, count + 1)]
+    markers = completed_markers(objects, HEADER, 5000).markers[1:]
+    assert len(markers) == count
+    assert count * 12 <= sum(len(marker.points) // 3 for marker in markers) <= most

@@ -12,15 +12,21 @@ from harness import Client, NodeProcess, client, node_process, require_ros, wait
 require_ros()
 
 from geometry_msgs.msg import Point, PointStamped
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 
 from instascene_ros.adapters.clouds import SURFEL_FIELDS, columns_of
 from instascene_ros.adapters.qos import latched_qos
+from instascene_ros.core.bag_file import BagFile
+from instascene_ros.core.topics import COMPLETED, INSTANCE_MARKERS, INSTANCE_POINTS, INSTANCES, STATUS
 from instascene_ros.msg import CompletedObject, InstanceArray
 from instascene_ros.srv import CompleteObject, GetInstances, ObserveObject
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pick_object.py"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "pick_object.py"
 NAMESPACE, CODES = "/mocked", CompleteObject.Response
 
 
@@ -91,6 +97,41 @@ def test_lists_clouds_and_completions_are_of_one_moment(server: NodeProcess, ros
     np.testing.assert_allclose(middle, [0.6, 0.0, 0.04], atol=1e-3)
     columns = columns_of(clouds[-1])
     assert set(columns["instance_id"].tolist()) == {1, 2, 3}
+
+
+def test_publishers_are_those_of_the_table(server: NodeProcess, ros: Client) -> None:
+    """What the check of the RViz configuration goes by is what is there, seen over DDS."""
+    reliable, latched, live = ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
+    for topic in (INSTANCES, INSTANCE_POINTS, INSTANCE_MARKERS, COMPLETED, STATUS):
+        wait_until(
+            lambda t=topic: ros.node.get_publishers_info_by_topic(f"{NAMESPACE}/{t.name}"), 30, lambda: "publishers"
+        )
+        [found] = ros.node.get_publishers_info_by_topic(f"{NAMESPACE}/{topic.name}")
+        qos = found.qos_profile
+        expected = (topic.type, reliable, latched if topic.latched else live)
+        assert (found.topic_type, qos.reliability, qos.durability) == expected, topic.name
+
+
+def test_its_topics_survive_a_bag(server: NodeProcess, ros: Client, tmp_path: Path) -> None:
+    """Recorded as rosbag2 does, with their definitions, read back, and played: the same bytes."""
+    heard: list[bytes] = []
+    ros.node.create_subscription(InstanceArray, "instances", heard.append, latched_qos(), raw=True)
+    wait_until(lambda: heard, 30, lambda: "a list of instances")
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for path in sorted((ROOT / "msg").glob("*.msg")):
+        store.register(get_types_from_msg(path.read_text(), f"instascene_ros/msg/{path.stem}"))
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        topic = bag.add_connection("/instascene/instances", "instascene_ros/msg/InstanceArray", typestore=store)
+        bag.write(topic, 1, heard[0])
+    with BagFile(tmp_path / "bag") as bag:
+        [entry] = bag.entries(["/instascene/instances"])
+        read = bag.message(entry)
+    assert entry.stored == heard[0]
+    assert [(one.id, one.name) for one in read.instances] == [(1, "box"), (2, "can"), (3, "ball")]
+    replayed = ros.collect(InstanceArray, "replayed", latched_qos())
+    ros.node.create_publisher(InstanceArray, "replayed", latched_qos()).publish(entry.stored)
+    wait_until(lambda: replayed, 30, lambda: "the replayed list")
+    assert (replayed[0].map_id, replayed[0].sequence) == (read.map_id, read.sequence)
 
 
 def test_points_select_and_ids_are_void_after_a_reset(server: NodeProcess, ros: Client) -> None:
