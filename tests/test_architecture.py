@@ -167,9 +167,9 @@ def test_files_are_short() -> None:
 
 
 def is_kernel(function: ast.FunctionDef) -> bool:
-    """Compiled by numba, which finds the types itself: `no_type_check` and a compiling decorator."""
+    """Compiled by numba or Triton, which find the types themselves: `no_type_check` and a compiling decorator."""
     decorators = " ".join(ast.dump(decorator) for decorator in function.decorator_list)
-    return "no_type_check" in decorators and ("njit" in decorators or "compiled" in decorators)
+    return "no_type_check" in decorators and ("jit" in decorators or "compiled" in decorators)
 
 
 def test_every_argument_is_annotated() -> None:

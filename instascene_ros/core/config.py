@@ -31,11 +31,16 @@ class MappingConfig:
     fine_stride_px: int = knob(1, "The same inside small masks: objects rather than table and room.", 1, 16)
     fine_mask_share: float = knob(0.06, "Masks below this share of the image are small.", 0.0, 1.0)
     seed_opacity: float = knob(0.95, "Opacity of a new Gaussian.", 0.05, 0.99)
+    split_sigma_px: float = knob(
+        1.5, "Surfels wider than this (one sigma in the image) are split where the image has texture, px.", 0.1, 1e6
+    )
     explained_alpha: float = knob(0.7, "Pixels the map covers less than this get new Gaussians.", 0.05, 1.0)
     explained_sigmas: float = knob(
         4.0, "Depth off the map by more than this many sigmas (and 5 mm) is news.", 1.0, 100.0
     )
-    max_confidence: float = knob(30.0, "Observations a Gaussian averages over at most.", 1.0, 1e6)
+    max_confidence: float = knob(
+        30.0, "Looks a Gaussian averages over at most; one head-on from 1 m counts 1.", 1.0, 1e6
+    )
     refine_steps: int = knob(2, "Gradient steps after each keyframe.", 0, 1000)
     refine_window: int = knob(6, "Recent keyframes that the steps look at.", 1, 100)
     max_gaussians: int = knob(1_000_000, "The map stops growing at this many Gaussians.", 1000, 50_000_000)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
-from instascene_ros.core.geometry import rotation_from_quats
-from instascene_ros.core.growing_rows import GrowingRows
+from instascene_ros.core.geometry import z_axis_from_quats
+from instascene_ros.core.growing_rows import GrowingRows, Kept
 
 NUM_VOTES = 4  # labels remembered per Gaussian (method: streaming votes)
 
@@ -83,7 +83,7 @@ class GaussianMap:
     @property
     def normals(self) -> Float32[Tensor, "N 3"]:
         """Unit normals, world; the sign is that of the surfel's own z axis."""
-        return rotation_from_quats(self.quats_wxyz)[..., 2]
+        return z_axis_from_quats(self.quats_wxyz)
 
     def _each_column(self, change: Callable[[str, Tensor], Tensor]) -> "GaussianMap":
         return GaussianMap(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
@@ -100,10 +100,11 @@ class GaussianMap:
         """Add the rows of another map at the end."""
         self._change(lambda name, column: self._growing.append(name, column, getattr(other, name)))
 
-    def keep(self, rows: Bool[Tensor, " N"]) -> None:
+    def keep(self, rows: Bool[Tensor, " N"] | Kept) -> None:
         """Drop every row that is not marked; earlier views of the columns change."""
-        if not bool(rows.all()):
-            self._change(lambda name, column: self._growing.keep(name, column, rows))
+        kept = rows if isinstance(rows, Kept) else Kept.of(rows)
+        if len(kept.rows) < len(self):
+            self._change(lambda name, column: self._growing.keep(name, column, kept))
 
     def to(self, device: torch.device | str) -> "GaussianMap":
         return self._each_column(lambda _, column: column.to(device))

@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
+from instascene_ros.core import depth
 from instascene_ros.core.camera import Camera
 
 
@@ -17,6 +18,32 @@ def rotation_from_quats(quats_wxyz: Float[Tensor, "*batch 4"]) -> Float[Tensor, 
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, dim=-1).reshape(*quats_wxyz.shape[:-1], 3, 3)
+
+
+def z_axis_from_quats(quats_wxyz: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
+    """Third column of `rotation_from_quats`."""
+    w, x, y, z = torch.nn.functional.normalize(quats_wxyz, dim=-1).unbind(-1)
+    return torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], dim=-1)
+
+
+def quats_from_rotations(rotations: Float[Tensor, "N 3 3"]) -> Float[Tensor, "N 4"]:
+    """Unit quaternions (wxyz) of rotation matrices.
+
+    Every column of 4 q q^T is q up to its length; the one with the largest diagonal is far from zero (Shepperd, 1978).
+    """
+    m = rotations
+    xx, yy, zz = m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]
+    wx, wy, wz = m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]
+    xy, xz, yz = m[:, 0, 1] + m[:, 1, 0], m[:, 0, 2] + m[:, 2, 0], m[:, 1, 2] + m[:, 2, 1]
+    rows = [
+        1 + xx + yy + zz, wx, wy, wz,
+        wx, 1 + xx - yy - zz, xy, xz,
+        wy, xy, 1 - xx + yy - zz, yz,
+        wz, xz, yz, 1 - xx - yy + zz,
+    ]  # fmt: skip
+    outer = torch.stack(rows, dim=-1).reshape(-1, 4, 4)
+    largest = outer.diagonal(dim1=1, dim2=2).argmax(dim=1)
+    return torch.nn.functional.normalize(outer.gather(1, largest[:, None, None].expand(-1, 1, 4))[:, 0], dim=-1)
 
 
 def quats_from_normals(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:
@@ -65,20 +92,7 @@ def normals_of_depth(
 ) -> Float32[np.ndarray, "H W 3"]:
     """Unit surface normals in the camera frame, facing the camera; zero where they cannot be told.
 
-    Central differences over `radius_px`; a pixel whose neighbours are missing or jump in depth by more than
-    `max_jump` of its own depth has none.
+    See `depth.normals`.
     """
-    points = points_of_depth(depth_m, camera)
-    padded = np.pad(points, ((radius_px, radius_px), (radius_px, radius_px), (0, 0)), mode="edge")
-    height, width = depth_m.shape
-    r = radius_px
-    left, right = padded[r : r + height, :width], padded[r : r + height, 2 * r :]
-    up, down = padded[:height, r : r + width], padded[2 * r :, r : r + width]
-    known = depth_m > 0
-    for neighbour in (left, right, up, down):
-        z = neighbour[..., 2]
-        known &= (z > 0) & (np.abs(z - depth_m) < max_jump * np.maximum(depth_m, 1e-6) * r)
-    normals = np.cross(down - up, right - left)
-    normals *= np.where((normals * points).sum(-1, keepdims=True) > 0, -1.0, 1.0)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(known[..., None] & (length > 1e-12), normals / np.maximum(length, 1e-12), 0).astype(np.float32)
+    rays = torch.from_numpy(camera.rays())
+    return depth.normals(torch.from_numpy(np.ascontiguousarray(depth_m)), rays, radius_px, max_jump).numpy()

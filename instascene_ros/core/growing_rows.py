@@ -1,9 +1,27 @@
 """Tensors of rows that grow in place."""
 
-from jaxtyping import Bool, Shaped
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 GROWTH = 1.25  # new room for this many times the rows: appending costs what is appended, on average four rows each
+
+
+class Kept(NamedTuple):
+    """Which rows of a table stay, found once for all its columns: a device is waited for once."""
+
+    first: int  # rows before this one all stay
+    rows: Int64[Tensor, " R"]  # all that stay, in order
+
+    @classmethod
+    def of(cls, kept: Bool[Tensor, " N"]) -> "Kept":
+        rows = kept.nonzero()[:, 0]
+        if rows.is_cuda or len(rows) == 0:  # a GPU copies whole columns sooner than it tells where to begin
+            return cls(0, rows)
+        moved = rows != torch.arange(len(rows))
+        return cls(int(moved.int().argmax()) if bool(moved.any()) else len(rows), rows)
 
 
 class GrowingRows:
@@ -26,15 +44,13 @@ class GrowingRows:
         room[len(rows) : end] = added
         return room[:end]
 
-    def keep(self, name: str, rows: Shaped[Tensor, "N ..."], kept: Bool[Tensor, " N"]) -> Shaped[Tensor, "..."]:
-        """The rows that are marked, in order. Earlier views of the rows change."""
+    def keep(self, name: str, rows: Shaped[Tensor, "N ..."], kept: Kept) -> Shaped[Tensor, "..."]:
+        """The rows that stay. Earlier views of the rows change."""
         room = self._of(name, rows)
         if room is None:
-            return rows[kept]
-        first = int(kept.int().argmin()) if len(kept) else 0  # the first that goes; none before it moves
-        tail = rows[first:][kept[first:]]
-        room[first : first + len(tail)] = tail
-        return room[: first + len(tail)]
+            return rows[kept.rows]
+        room[kept.first : len(kept.rows)] = rows[kept.rows[kept.first :]]
+        return room[: len(kept.rows)]
 
     def _of(self, name: str, rows: Shaped[Tensor, "N ..."]) -> Shaped[Tensor, "C ..."] | None:
         """The room that these rows are the front of."""

@@ -7,17 +7,24 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from instascene_ros.core.carving import carve
 from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import MappingConfig
+from instascene_ros.core.evidence import Evidence
+from instascene_ros.core.exposure import Exposure
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.frame_columns import frame_columns, frames_of_columns
 from instascene_ros.core.fusion import fuse
 from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.growing_rows import Kept
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.refinement import RowAdam, refine
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
 from instascene_ros.core.seeding import seed_surfels, unexplained
+from instascene_ros.core.splitting import split
+
+OLD_STRIDE = 7  # from one old keyframe to the next to be refined: neighbours show much the same
 
 
 @dataclass
@@ -29,8 +36,13 @@ class Mapper:
     min_trace_weight: float
     keyframes: list[Frame] = field(default_factory=list)
     _window: list[Keyframe] = field(default_factory=list)
-    _optimizer: RowAdam = field(default_factory=RowAdam)
+    _optimizer: RowAdam = field(init=False)
+    _exposure: Exposure = field(init=False)
     _frames_since_keyframe: int = 0
+    _next_old: int = 0
+
+    def __post_init__(self) -> None:
+        self._optimizer, self._exposure = RowAdam(self.rasterizer.device), Exposure(self.rasterizer.device)
 
     def is_keyframe(self, frame: Frame) -> bool:
         """Whether the camera has moved enough, or long enough ago, since the last keyframe."""
@@ -41,23 +53,41 @@ class Mapper:
         return moved_m >= self.config.keyframe_translation_m or turned_deg >= self.config.keyframe_rotation_deg
 
     @torch.no_grad()
-    def integrate(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
-        """Take a keyframe into the map; returns the map rendered from it, traced."""
+    def integrate(self, frame: Frame, gaussians: GaussianMap) -> tuple[Keyframe, Rendering]:
+        """Take a keyframe into the map; returns it with the map rendered from it, traced."""
         keyframe = Keyframe(frame, self.config, self.rasterizer.device)
         rendering = self._render(frame, gaussians) if len(gaussians) else None
+        rendering = self._exposure.align(keyframe, rendering, gaussians)
         if rendering is not None:
-            fuse(keyframe, rendering, gaussians)
-            self._prune(gaussians)
+            self._revise(keyframe, rendering, gaussians)
         self._seed(keyframe, rendering, gaussians)
         self._remember(keyframe)
-        with torch.enable_grad():
-            refine(gaussians, self._window, self.rasterizer, self._optimizer, self.config.refine_steps)
-        return self._render(frame, gaussians)
+        refine(gaussians, self._views_to_refine(), self.rasterizer, self._optimizer)
+        return keyframe, self._render(frame, gaussians)
+
+    def _revise(self, keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> None:
+        """What the view says about the surfels that are there."""
+        evidence = Evidence.of(keyframe, rendering, gaussians)
+        fuse(evidence, gaussians, self.config)
+        kept = carve(keyframe, evidence, gaussians)
+        replaced, halves = split(keyframe, evidence, gaussians, self.config.max_gaussians - len(gaussians))
+        self._keep(kept & ~replaced, gaussians)
+        gaussians.append(halves)
+
+    def _views_to_refine(self) -> list[Keyframe]:
+        """The newest keyframe, the others of the window, and in between old ones, so that no region decays."""
+        views = []
+        for step in range(self.config.refine_steps):
+            if step % 2 and len(self.keyframes) > self.config.refine_window:
+                self._next_old = (self._next_old + OLD_STRIDE) % (len(self.keyframes) - self.config.refine_window)
+                views.append(Keyframe(self.keyframes[self._next_old], self.config, self.rasterizer.device))
+            else:
+                views.append(self._window[-1 - (step // 2) % len(self._window)])
+        return [self._exposure.restore(view) for view in views]
 
     def discard(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
         """Take Gaussians out of the map."""
-        gaussians.confidence[rows] = -1.0
-        self._prune(gaussians)
+        self._keep(~rows, gaussians)
 
     def columns(self) -> Columns:
         """Keyframes, window and optimiser, to save."""
@@ -67,10 +97,12 @@ class Mapper:
         place = {id(frame): index for index, frame in enumerate(window)}
         return {
             "frames_since_keyframe": np.array(self._frames_since_keyframe),
+            "next_old": np.array(self._next_old),
             "num_remembered": np.array(len(self.keyframes)),  # the others are only in the window
             "keyframes.place_in_window": np.array([place.get(id(f), -1) for f in frames], np.int64),
             **prefixed("keyframes", frame_columns(frames)),
             **prefixed("optimizer", self._optimizer.columns()),
+            **prefixed("exposure", self._exposure.columns()),
         }
 
     def restore(self, columns: Columns, gaussians: GaussianMap) -> None:
@@ -79,7 +111,7 @@ class Mapper:
         Raises:
             ValueError: the columns do not fit together or do not fit the map.
         """
-        numbers = {name: np.array(0) for name in ("frames_since_keyframe", "num_remembered")}
+        numbers = {name: np.array(0) for name in ("frames_since_keyframe", "next_old", "num_remembered")}
         found = checked(numbers | {"keyframes.place_in_window": np.zeros(0, np.int64)}, columns)
         frames = frames_of_columns(under("keyframes", columns))
         places = found["keyframes.place_in_window"].tolist()
@@ -88,10 +120,11 @@ class Mapper:
             raise ValueError(f"{len(places)} places in the window, {num_remembered} remembered, {len(frames)} frames")
         window = sorted((place, index) for index, place in enumerate(places) if place >= 0)
         self._optimizer = RowAdam.from_columns(gaussians, under("optimizer", columns))
+        self._exposure = Exposure.from_columns(under("exposure", columns), self.rasterizer.device)
         self._window = [Keyframe(frames[index], self.config, self.rasterizer.device) for _, index in window]
         self._window = self._window[-self.config.refine_window :]
         self.keyframes = frames[:num_remembered][-self.config.max_keyframes :]
-        self._frames_since_keyframe = int(found["frames_since_keyframe"])
+        self._frames_since_keyframe, self._next_old = int(found["frames_since_keyframe"]), int(found["next_old"])
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)
@@ -102,10 +135,10 @@ class Mapper:
         gaussians.append(seeds.select(slice(0, max(room, 0))))
         self._optimizer.grow(gaussians)
 
-    def _prune(self, gaussians: GaussianMap) -> None:
-        kept = gaussians.confidence >= 0
-        if not bool(kept.all()):
-            gaussians.keep(kept)
+    def _keep(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
+        kept = Kept.of(rows)
+        gaussians.keep(kept)
+        if len(kept.rows) < len(rows):
             self._optimizer.keep(kept)
 
     def _remember(self, keyframe: Keyframe) -> None:
@@ -116,7 +149,7 @@ class Mapper:
         if len(self.keyframes) > self.config.max_keyframes:
             neighbours = zip(self.keyframes, self.keyframes[2:], strict=False)
             gaps = [sum(motion(a.T_world_camera, b.T_world_camera)) for a, b in neighbours]
-            del self.keyframes[1 + int(np.argmin(gaps))]
+            self._exposure.forget(self.keyframes.pop(1 + int(np.argmin(gaps))).stamp_ns)
 
 
 def motion(T_world_a: Float64[np.ndarray, "4 4"], T_world_b: Float64[np.ndarray, "4 4"]) -> tuple[float, float]:

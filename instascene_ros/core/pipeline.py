@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64, Int32, Int64
 from torch import Tensor
 
-from instascene_ros.core import association_state, depth, editing
+from instascene_ros.core import association_state, editing
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.catalogue import Catalogue
 from instascene_ros.core.columns import prefixed, under
@@ -18,6 +18,7 @@ from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
+from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.mapper import Mapper
 from instascene_ros.core.masks import Masks
@@ -114,9 +115,9 @@ class SceneMapper:
         with watch("segment"):
             frame = self._with_masks(frame)
         with watch("map"):
-            rendering = self._mapper.integrate(frame, self.gaussians)
+            keyframe, rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
-            traced = self._trace(frame, rendering)
+            traced = self._trace(keyframe, rendering)
             touched, labels = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
         with watch("instances"):
             changed, removed = self._publish(labels, touched)
@@ -215,8 +216,8 @@ class SceneMapper:
     def _prepare(self, frame: Frame) -> Frame:
         width_px = self.config.mapping.width_px or (640 if self.rasterizer.device == "cuda" else 320)
         frame = frame.resized(min(width_px, frame.camera.width))
-        if not depth.usable(frame.depth_m, self.config.mapping).any():
-            low_m, high_m = self.config.mapping.min_depth_m, self.config.mapping.max_depth_m
+        low_m, high_m = self.config.mapping.min_depth_m, self.config.mapping.max_depth_m
+        if not ((frame.depth_m >= low_m) & (frame.depth_m <= high_m)).any():
             raise InvalidFrameError(
                 f"no pixel has depth between {low_m} m and {high_m} m "
                 "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
@@ -229,11 +230,11 @@ class SceneMapper:
         empty = Masks.empty(frame.camera.height, frame.camera.width)
         return replace(frame, masks=self.segmenter(frame) if self.segmenter else empty)
 
-    def _trace(self, frame: Frame, rendering: Rendering) -> MaskTrace:
-        mapped_m = rendering.depth_m.cpu().numpy()
-        near = np.abs(mapped_m - frame.depth_m) < 2 * depth.tolerance_m(frame.depth_m, self.config.mapping)
-        showing = torch.from_numpy(near & frame.valid).to(self.gaussians.device)
-        return MaskTrace.of(frame.masks, showing, rendering.trace, len(self.gaussians), self.config.tracking)
+    def _trace(self, keyframe: Keyframe, rendering: Rendering) -> MaskTrace:
+        showing = (rendering.depth_m - keyframe.depth_m).abs() < 2 * keyframe.tolerance_m
+        showing &= keyframe.depth_m > 0
+        masks = keyframe.frame.masks
+        return MaskTrace.of(masks, showing, rendering.trace, len(self.gaussians), self.config.tracking)
 
     def _update(
         self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool

@@ -9,102 +9,125 @@ from torch import Tensor
 
 from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.growing_rows import GrowingRows
+from instascene_ros.core.growing_rows import GrowingRows, Kept
 from instascene_ros.core.keyframe import Keyframe
-from instascene_ros.core.rendering.contract import Rasterizer
-from instascene_ros.core.rendering.render import render
+from instascene_ros.core.rendering.contract import Blended, Rasterizer
+from instascene_ros.core.rendering.render import MIN_COSINE, plane_features, surface_of
 
 # Step sizes of 2D Gaussian splatting (Huang et al., SIGGRAPH 2024), metric for the means.
 LEARNING_RATES = {"means_m": 1e-4, "quats_wxyz": 1e-3, "log_scales": 5e-3, "opacity_logits": 2e-2, "colors": 2.5e-3}
+WIDTHS = {"means_m": 3, "quats_wxyz": 4, "log_scales": 2, "opacity_logits": 1, "colors": 3}  # columns of a row
 DEPTH_WEIGHT = 2.0  # per metre, against colour errors of 0..1
 NORMAL_WEIGHT = 0.05
+MIN_ALPHA = 0.5  # less covered pixels do not tell what colour their surfels should have
 MAX_OPACITY_LOGIT = 6.0  # sigmoid saturates beyond: nothing could be learned any more
 
 
 class RowAdam:
-    """Adam (Kingma and Ba, 2015) whose moments are rows like the map's, with a step count per row."""
+    """Adam (Kingma and Ba, 2015) whose moments are rows like the map's, with a step count per row.
 
-    def __init__(self) -> None:
-        self._moments: dict[str, tuple[Tensor, Tensor]] = {}
-        self._steps = torch.zeros(0)
+    The learned columns lie side by side in one table, so that a step is a few operations whatever their number.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        rates = [LEARNING_RATES[name] for name, width in WIDTHS.items() for _ in range(width)]
+        self._rates = torch.tensor(rates, device=device)
+        self._first = torch.zeros(0, len(rates), device=device)
+        self._second = torch.zeros(0, len(rates), device=device)
+        self._steps = torch.zeros(0, device=device)
         self._growing = GrowingRows()
 
     def grow(self, gaussians: GaussianMap) -> None:
         """Give rows that were appended to the map empty moments."""
-        for name in LEARNING_RATES:
-            column = getattr(gaussians, name)
-            first, second = self._moments.get(name, (column[:0], column[:0]))
-            added = torch.zeros_like(column[len(first) :])
-            grow = self._growing.append
-            self._moments[name] = (grow(f"first {name}", first, added), grow(f"second {name}", second, added))
-        fresh = torch.zeros(len(gaussians) - len(self._steps), device=gaussians.device)
-        self._steps = self._growing.append("steps", self._steps.to(gaussians.device), fresh)
+        added = len(gaussians) - len(self._steps)
+        empty, append = self._first.new_zeros(added, len(self._rates)), self._growing.append
+        self._first, self._second = append("first", self._first, empty), append("second", self._second, empty)
+        self._steps = append("steps", self._steps, empty[:, 0])
 
-    def keep(self, rows: Bool[Tensor, " N"]) -> None:
-        keep = self._growing.keep
-        self._moments = {
-            name: (keep(f"first {name}", first, rows), keep(f"second {name}", second, rows))
-            for name, (first, second) in self._moments.items()
-        }
-        self._steps = keep("steps", self._steps, rows)
+    def keep(self, rows: Bool[Tensor, " N"] | Kept) -> None:
+        kept, keep = rows if isinstance(rows, Kept) else Kept.of(rows), self._growing.keep
+        self._first, self._second = keep("first", self._first, kept), keep("second", self._second, kept)
+        self._steps = keep("steps", self._steps, kept)
 
     def columns(self) -> Columns:
         """All of it, to save."""
-        moments = {f"{k}.{name}": pair[k] for name, pair in self._moments.items() for k in (0, 1)}
-        return {name: column.cpu().numpy().copy() for name, column in (moments | {"steps": self._steps}).items()}
+        tables = {"first": self._first, "second": self._second, "steps": self._steps}
+        return {name: table.cpu().numpy().copy() for name, table in tables.items()}
 
     @classmethod
     def from_columns(cls, gaussians: GaussianMap, columns: Columns) -> "RowAdam":
         """The saved moments of these rows. Raises ValueError: they do not fit the map."""
-        restored = cls()
-        restored.grow(gaussians.select(slice(0, 0)))
+        restored = cls(gaussians.device)
         found = checked(restored.columns(), columns)
         if any(len(column) != len(gaussians) for column in found.values()):
             raise ValueError(f"moments of other rows than the {len(gaussians)} Gaussians")
-        tensors = {name: torch.from_numpy(column).to(gaussians.device) for name, column in found.items()}
-        restored._moments = {name: (tensors[f"0.{name}"], tensors[f"1.{name}"]) for name in LEARNING_RATES}
-        restored._steps = tensors["steps"]
+        tables = [torch.from_numpy(found[name]).to(gaussians.device) for name in ("first", "second", "steps")]
+        restored._first, restored._second, restored._steps = tables
         return restored
 
     @torch.no_grad()
     def step(self, gaussians: GaussianMap, gradients: dict[str, Tensor]) -> None:
         """Update the rows that have a gradient; the others keep their moments."""
-        touched = (gradients["means_m"] != 0).any(dim=1) | (gradients["colors"] != 0).any(dim=1)
-        self._steps += touched
-        for name, rate in LEARNING_RATES.items():
-            first, second = self._moments[name]
-            shape = (-1,) + (1,) * (first.dim() - 1)
-            rows, count = touched.reshape(shape), self._steps.clamp(min=1).reshape(shape)
-            first.copy_(torch.where(rows, 0.9 * first + 0.1 * gradients[name], first))
-            second.copy_(torch.where(rows, 0.999 * second + 0.001 * gradients[name] ** 2, second))
-            update = rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-12)
-            getattr(gaussians, name).sub_(torch.where(rows, update, 0.0))
+        columns = [getattr(gaussians, name) for name in WIDTHS]
+        if gaussians.device.type == "cuda":
+            from instascene_ros.core.rendering import adam_kernel
+
+            rates = list(LEARNING_RATES.values())
+            adam_kernel.step(columns, list(gradients.values()), self._first, self._second, self._steps, rates)
+        else:
+            self._step(columns, gradients)
         gaussians.opacity_logits.clamp_(max=MAX_OPACITY_LOGIT)
 
+    def _step(self, columns: list[Tensor], gradients: dict[str, Tensor]) -> None:
+        gradient = torch.cat([gradients[name].reshape(len(self._steps), -1) for name in WIDTHS], dim=1)
+        touched = (gradient != 0).any(dim=1, keepdim=True)
+        self._steps += touched[:, 0]
+        count = self._steps.clamp(min=1)[:, None]
+        self._first.lerp_(gradient, 0.1 * touched)
+        self._second.lerp_(gradient.square(), 0.001 * touched)
+        first, second = self._first / (1 - 0.9**count), self._second / (1 - 0.999**count)
+        update = torch.where(touched, self._rates * first / (second.sqrt() + 1e-12), 0.0)
+        for column, part in zip(columns, update.split(list(WIDTHS.values()), dim=1), strict=True):
+            column -= part.reshape(column.shape)
 
-def refine(
-    gaussians: GaussianMap, window: Sequence[Keyframe], rasterizer: Rasterizer, optimizer: RowAdam, steps: int
-) -> None:
-    """Take `steps` steps: newest keyframe first, then back through the window."""
-    for step in range(steps if len(window) else 0):
-        leaves = {name: getattr(gaussians, name).detach().requires_grad_() for name in LEARNING_RATES}
-        loss = _loss(replace(gaussians, **leaves), window[-1 - step % len(window)], rasterizer)
-        gradients = torch.autograd.grad(loss, list(leaves.values()))
+
+def refine(gaussians: GaussianMap, views: Sequence[Keyframe], rasterizer: Rasterizer, optimizer: RowAdam) -> None:
+    """One step on each of the views."""
+    for keyframe in views:
+        camera, T_world_camera = keyframe.camera, keyframe.frame.T_world_camera
+        leaves = {name: getattr(gaussians, name).detach().requires_grad_() for name in WIDTHS}
+        surfels = replace(gaussians, **leaves)
+        with torch.enable_grad():
+            blended = rasterizer(surfels, plane_features(surfels, camera, T_world_camera), camera, T_world_camera)
+        gradient = loss_gradient(blended, keyframe)
+        gradients = torch.autograd.grad(blended.features, list(leaves.values()), gradient)
         optimizer.step(gaussians, dict(zip(leaves, gradients, strict=True)))
 
 
-def _loss(gaussians: GaussianMap, keyframe: Keyframe, rasterizer: Rasterizer) -> Float32[Tensor, ""]:
-    """Colour, depth and normal residuals (L1) where the frame has depth and the map shows that surface."""
-    rendering = render(rasterizer, gaussians, keyframe.frame.camera, keyframe.frame.T_world_camera)
-    target = keyframe.targets
-    residual_m = (rendering.depth_m - target["depth_m"]).abs()
-    covered = target["usable"] & (rendering.alpha.detach() > 0.5)
-    near = covered & (residual_m.detach() < 2 * target["tolerance_m"])
-    flat = near & (target["normals"] != 0).any(-1)
-    color = (rendering.rgb - target["rgb"]).abs().sum(-1)
-    normal = 1 - (rendering.normal * target["normals"]).sum(-1)
-    return _mean(color, covered) + DEPTH_WEIGHT * _mean(residual_m, near) + NORMAL_WEIGHT * _mean(normal, flat)
+@torch.no_grad()
+def loss_gradient(blended: Blended, keyframe: Keyframe) -> Float32[Tensor, "H W 7"]:
+    """Gradient, by the blended plane features, of the colour, depth and normal residuals (L1, summed over pixels).
 
+    Colour counts where the frame has depth and the map covers the pixel, depth and normal where both show one surface.
+    Adam does not mind the scale of a loss, so that nothing is divided by the number of pixels.
+    """
+    targets = (keyframe.rgb, keyframe.gain, keyframe.smooth_m, keyframe.normals_camera, keyframe.tolerance_m)
+    if keyframe.rays.is_cuda:
+        from instascene_ros.core.rendering import surface_kernels
 
-def _mean(values: Float32[Tensor, "H W"], where: Bool[Tensor, "H W"]) -> Float32[Tensor, ""]:
-    return (values * where).sum() / where.sum().clamp(min=1)
+        numbers = (MIN_COSINE, MIN_ALPHA, DEPTH_WEIGHT, NORMAL_WEIGHT)
+        targets = (*targets, keyframe.usable)
+        return surface_kernels.loss_gradient(blended.features, blended.alpha, keyframe.rays, targets, numbers)
+    rgb, depth_m, unit = surface_of(blended, keyframe.camera)
+    normal, offset = blended.features[..., 3:6], blended.features[..., 6]
+    covered = keyframe.usable & (blended.alpha > MIN_ALPHA)
+    residual_m = depth_m - keyframe.smooth_m
+    near = covered & (residual_m.abs() < 2 * keyframe.tolerance_m)
+    of_color = (rgb - keyframe.rgb * keyframe.gain).sign() * covered[..., None]
+    cosine = torch.where(depth_m != 0, (normal * keyframe.rays).sum(-1), -1.0)
+    of_offset = DEPTH_WEIGHT * residual_m.sign() * (near & (depth_m != 0)) / cosine
+    along = (unit * keyframe.normals_camera).sum(-1, keepdim=True)
+    pull = NORMAL_WEIGHT * near / normal.norm(dim=-1).clamp(min=1e-12)
+    of_normal = -(of_offset * offset / cosine)[..., None] * keyframe.rays
+    of_normal = of_normal - pull[..., None] * (keyframe.normals_camera - unit * along)
+    return torch.cat([of_color, of_normal, of_offset[..., None]], dim=-1)

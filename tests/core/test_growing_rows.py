@@ -83,5 +83,5 @@ def test_moments_of_the_optimiser_stay_beside_their_rows() -> None:
     grown.append(surfels(2, 6))
     optimizer.grow(grown)
     columns = optimizer.columns()
-    assert columns["0.means_m"][:, 0] == pytest.approx([0, 0.2, 0.3, 0.5, 0, 0], abs=1e-6)
+    assert columns["first"][:, 0] == pytest.approx([0, 0.2, 0.3, 0.5, 0, 0], abs=1e-6)
     assert columns["steps"].tolist() == [0, 1, 1, 1, 0, 0]

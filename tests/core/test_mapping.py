@@ -35,7 +35,7 @@ def mapper(config: MappingConfig = CONFIG) -> Mapper:
 
 def test_seeds_lie_on_the_surface_face_the_camera_and_cover_the_image() -> None:
     frame, gaussians = wall(), GaussianMap.empty()
-    rendering = mapper().integrate(frame, gaussians)
+    _, rendering = mapper().integrate(frame, gaussians)
     inside = (slice(4, -4), slice(4, -4))
     assert torch.allclose(gaussians.means_m[:, 2], torch.tensor(1.0), atol=1e-5)
     assert torch.allclose(gaussians.normals[:, 2].abs(), torch.tensor(1.0), atol=1e-4)
@@ -60,7 +60,7 @@ def test_no_seed_crosses_a_depth_edge_or_a_mask_border() -> None:
     depth_m[:, 32:] = 1.5
     masks = Masks.from_image(np.repeat([1, 2], 24)[:, None].repeat(64, axis=1).astype(np.int32))
     keyframe = Keyframe(replace(frame, depth_m=depth_m, masks=masks), CONFIG, "cpu")
-    seeds = seed_surfels(keyframe, np.ones(frame.depth_m.shape, bool))
+    seeds = seed_surfels(keyframe, torch.ones(frame.depth_m.shape, dtype=torch.bool))
     camera = frame.camera
     u = camera.fx * seeds.means_m[:, 0] / seeds.means_m[:, 2] + camera.cx
     v = camera.fy * seeds.means_m[:, 1] / seeds.means_m[:, 2] + camera.cy
@@ -75,7 +75,7 @@ def test_noise_averages_out_over_views() -> None:
     errors = []
     for stamp in range(16):
         noisy = (1 + rng.normal(0, 0.002, (48, 64))).astype(np.float32)
-        rendering = one.integrate(wall(stamp_ns=stamp, depth_m=noisy), gaussians)
+        _, rendering = one.integrate(wall(stamp_ns=stamp, depth_m=noisy), gaussians)
         errors.append(float((rendering.depth_m[4:-4, 4:-4] - 1).std()))
     assert errors[-1] < 0.6 * errors[0]
 
@@ -104,7 +104,7 @@ def test_gradient_steps_bring_colours_closer() -> None:
     for steps in (0, 20):
         gaussians = GaussianMap.empty()
         one = mapper(replace(CONFIG, refine_steps=steps, fine_stride_px=2))
-        rgb = one.integrate(frame, gaussians).rgb
+        rgb = one.integrate(frame, gaussians)[1].rgb
         losses.append(float((rgb - torch.from_numpy(frame.rgb / np.float32(255))).abs()[frame.valid].mean()))
     assert losses[1] < 0.9 * losses[0]
 

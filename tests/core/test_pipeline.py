@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scenes import place, tabletop, three_objects
 from scipy.spatial import cKDTree
 
@@ -151,7 +152,8 @@ def test_revisions_rise_only_when_an_instance_changed(scene) -> None:
 def test_every_published_instance_has_points_also_after_its_gaussians_were_pruned(scene) -> None:
     mapper = mapped(scene.frames[:6])
     instance = int(mapper.instances.ids[0])
-    mapper.gaussians.confidence[mapper.labels() == instance] = -9.0  # as if views had looked through it
+    own = torch.from_numpy(mapper.labels() == instance)
+    mapper._mapper.discard(own, mapper.gaussians)  # as if views had looked through it
     elsewhere = scene.frames[6]
     update = mapper.process(replace(elsewhere, masks=Masks.empty(elsewhere.camera.height, elsewhere.camera.width)))
     assert instance in update.removed_ids

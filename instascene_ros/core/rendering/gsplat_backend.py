@@ -1,41 +1,33 @@
 """The CUDA backend: gsplat's 2DGS kernels behind our contract. The only module that imports gsplat (1.5.3).
 
-gsplat's own projection is not used. It cuts small surfels off at a radius of one pixel, where the contract's low-pass
-filter reaches 2.4 px, and measures that filter from the middle of the silhouette instead of the projected centre.
+gsplat sorts surfels into tiles and takes gradients of the blending. Ours are the ways from surfels to the image and
+back (`surfel_kernels`) and, where no gradient is asked for, one pass that blends and traces (`tile_kernels`). The
+projection of gsplat cuts small surfels off at a radius of one pixel, where the contract's low-pass filter reaches
+2.4 px, and measures that filter from the middle of the silhouette instead of the projected centre.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int32
 from torch import Tensor
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.errors import BackendUnavailableError
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.geometry import rotation_from_quats
-from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA, NEAR_M, Blended, Trace
+from instascene_ros.core.rendering.contract import Blended, Trace
+from instascene_ros.core.rendering.splats import Splats, View
 
 TILE_PX = 16
-PAIRS_AT_ONCE = 1 << 20  # pairs whose alpha is computed in one go: about 120 MB
 CHANNELS = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512)  # what gsplat compiles
-
-
-class Splats(NamedTuple):
-    """Surfels in the image. Pixel centres sit at half integers here, as gsplat has it."""
-
-    ray_transforms: Float32[Tensor, "N 3 3"]  # (u, v, 1) on the disc to homogeneous pixels
-    centers_px: Float32[Tensor, "N 2"]
-    opacities: Float32[Tensor, " N"]
-    depths_m: Float32[Tensor, " N"]
 
 
 class Tiles(NamedTuple):
     """Which surfels touch which tile, near to far."""
 
-    offsets: Tensor  # [1 TH TW] int32
-    flat_ids: Tensor  # [E] int32
+    offsets: Int32[Tensor, " T"]  # first entry of every tile, row by row, and the end
+    flat_ids: Int32[Tensor, " E"]
 
 
 class GsplatRasterizer:
@@ -60,7 +52,11 @@ class GsplatRasterizer:
             raise BackendUnavailableError(
                 "gsplat finds no CUDA compiler for its kernels: install the CUDA toolkit (nvcc)"
             )
+        from instascene_ros.core.rendering import surfel_kernels, tile_kernels  # Triton: only where there is CUDA
+
         self._gsplat: Any = gsplat
+        self._surfel_kernels: Any = surfel_kernels
+        self._tile_kernels: Any = tile_kernels
 
     def __call__(
         self,
@@ -71,106 +67,54 @@ class GsplatRasterizer:
         min_trace_weight: float | None = None,
     ) -> Blended:
         """See `Rasterizer`."""
-        splats = project(gaussians, camera, T_world_camera)
-        tiles = self._tiles(splats, camera) if len(gaussians) else None
-        if tiles is None or len(tiles.flat_ids) == 0:
+        splats = self._project(gaussians, camera, T_world_camera) if len(gaussians) else None
+        tiles = self._tiles(splats, camera) if splats else None
+        if splats is None or tiles is None or len(tiles.flat_ids) == 0:
             return _blank(gaussians, features, camera, min_trace_weight is not None)
+        if min_trace_weight is None and torch.is_grad_enabled():
+            return Blended(*self._differentiable(splats, tiles, features, camera))
+        blended = Blended(*self._in_one_pass(splats, tiles, features, camera, min_trace_weight))
+        if torch.is_grad_enabled():
+            blended = Blended(*self._differentiable(splats, tiles, features, camera), blended.trace)
+        return blended
+
+    def _differentiable(
+        self, splats: Splats, tiles: Tiles, features: Float32[Tensor, "N C"], camera: Camera
+    ) -> tuple[Float32[Tensor, "H W C"], Float32[Tensor, "H W"]]:
         num_channels = features.shape[1]
         # gsplat would pad with uninitialised memory, whose NaN reach the gradient.
         padding = next(c for c in CHANNELS if c >= num_channels) - num_channels
         padded = torch.nn.functional.pad(features, (0, padding))
         image, alpha, *_ = self._gsplat.rasterize_to_pixels_2dgs(
-            splats.centers_px[None], splats.ray_transforms[None], padded[None], splats.opacities[None],
-            torch.zeros_like(gaussians.means_m)[None], torch.zeros_like(splats.centers_px)[None],
-            camera.width, camera.height, TILE_PX, tiles.offsets, tiles.flat_ids,
+            splats.centers_px[None], splats.ray_transforms.reshape(1, -1, 3, 3), padded[None], splats.opacities[None],
+            torch.zeros_like(splats.ray_transforms[:, :3])[None], torch.zeros_like(splats.centers_px)[None],
+            camera.width, camera.height, TILE_PX, tiles.offsets[:-1].reshape(1, -(-camera.height // TILE_PX), -1),
+            tiles.flat_ids,
         )  # fmt: skip
-        trace = None if min_trace_weight is None else self._trace(splats, tiles, camera, min_trace_weight)
-        return Blended(image[0, ..., :num_channels], alpha[0, ..., 0], trace)
+        return image[0, ..., :num_channels], alpha[0, ..., 0]
+
+    @torch.no_grad()
+    def _in_one_pass(
+        self, splats: Splats, tiles: Tiles, features: Float32[Tensor, "N C"], camera: Camera, min_weight: float | None
+    ) -> tuple[Float32[Tensor, "H W C"], Float32[Tensor, "H W"], Trace | None]:
+        size = (camera.height, camera.width)
+        return self._tile_kernels.blend(
+            splats, features.contiguous(), tiles.flat_ids, tiles.offsets, size, TILE_PX, min_weight
+        )
+
+    def _project(self, gaussians: GaussianMap, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Splats:
+        view = View.of(camera, T_world_camera)
+        columns = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits)
+        return Splats(*self._surfel_kernels.Project.apply(*columns, view))
 
     @torch.no_grad()
     def _tiles(self, splats: Splats, camera: Camera) -> Tiles:
-        low, high = extents(splats)
-        seen = (splats.depths_m > NEAR_M) & (splats.opacities > MIN_ALPHA)
-        radii = torch.where(seen[:, None], ((high - low) / 2).ceil(), 0.0)
         across, down = -(-camera.width // TILE_PX), -(-camera.height // TILE_PX)
         _, ids, flat_ids = self._gsplat.isect_tiles(
-            ((low + high) / 2)[None], radii.int()[None], splats.depths_m[None], TILE_PX, across, down
+            splats.middles_px[None], splats.radii_px[None], splats.depths_m[None], TILE_PX, across, down
         )
-        return Tiles(self._gsplat.isect_offset_encode(ids, 1, across, down), flat_ids)
-
-    @torch.no_grad()
-    def _trace(self, splats: Splats, tiles: Tiles, camera: Camera, min_weight: float) -> Trace:
-        gaussians, pixels, _ = self._gsplat.rasterize_to_indices_in_range_2dgs(
-            0, 2**31 - 1, splats.centers_px.new_ones(1, camera.height, camera.width),
-            splats.centers_px[None], splats.ray_transforms[None], splats.opacities[None],
-            camera.width, camera.height, TILE_PX, tiles.offsets, tiles.flat_ids,
-        )  # fmt: skip
-        pairs = zip(gaussians.split(PAIRS_AT_ONCE), pixels.split(PAIRS_AT_ONCE), strict=True)
-        alpha = torch.cat([alpha_of_pairs(splats, g, p, camera.width) for g, p in pairs])
-        weights = weights_of_pairs(alpha, pixels, camera.width * camera.height)
-        heavy = weights > min_weight
-        return Trace(gaussians[heavy], pixels[heavy], weights[heavy])
-
-
-def project(gaussians: GaussianMap, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Splats:
-    """Surfels to homographies from disc to image (2DGS, Huang et al. 2024, Eq. 4 and 7)."""
-    device = gaussians.device
-    R_camera_world = torch.from_numpy(T_world_camera[:3, :3].T.astype(np.float32)).to(device)
-    t_world_camera = torch.from_numpy(T_world_camera[:3, 3].astype(np.float32)).to(device)
-    K = torch.tensor([[camera.fx, 0, camera.cx + 0.5], [0, camera.fy, camera.cy + 0.5], [0, 0, 1.0]], device=device)
-    means = (gaussians.means_m - t_world_camera) @ R_camera_world.T  # [N 3]
-    axes = rotation_from_quats(gaussians.quats_wxyz)[..., :2] * gaussians.scales_m[:, None]  # [N 3 2]
-    disc_to_camera = torch.cat([R_camera_world @ axes, means[..., None]], dim=-1)  # [N 3 3]
-    ray_transforms = K @ disc_to_camera
-    depths_m = ray_transforms[:, 2, 2]
-    safe = torch.where(depths_m > NEAR_M, depths_m, 1.0)
-    return Splats(ray_transforms, ray_transforms[:, :2, 2] / safe[:, None], gaussians.opacities, depths_m.detach())
-
-
-def extents(splats: Splats) -> tuple[Float32[Tensor, "N 2"], Float32[Tensor, "N 2"]]:
-    """Smallest and largest pixel coordinates (x, y) where alpha can reach `MIN_ALPHA`.
-
-    The silhouette of a circle of the disc is a conic; one that reaches the camera plane is not bounded.
-    """
-    rho_max = (2 * torch.log(splats.opacities / MIN_ALPHA)).clamp_min(0)[:, None]  # [N 1]
-    slopes = splats.ray_transforms[:, 2, :2]  # [N 2], depth of the two tangents
-    # Relative to the projected centre, the third column of both image rows is zero.
-    tangents = splats.ray_transforms[:, :2, :2] - splats.centers_px[..., None] * slopes[:, None]  # [N 2 2]
-    depths_m = splats.depths_m[:, None]
-    limit = rho_max * (slopes * slopes).sum(-1, keepdim=True) - depths_m * depths_m  # [N 1]
-    bounded = limit < -1e-6 * depths_m * depths_m
-    limit = torch.where(bounded, limit, -1.0)
-    middle = rho_max * (tangents * slopes[:, None]).sum(-1) / limit  # [N 2]
-    half = (middle * middle - rho_max * (tangents * tangents).sum(-1) / limit).clamp_min(0).sqrt()
-    low_pass = (rho_max / 2).sqrt()
-    far = 1e6  # px; beyond any image, and still exact as an integer
-    low = torch.where(bounded, torch.minimum(middle - half, -low_pass), -far)
-    high = torch.where(bounded, torch.maximum(middle + half, low_pass), far)
-    return (splats.centers_px + low).clamp(-far, far), (splats.centers_px + high).clamp(-far, far)
-
-
-def alpha_of_pairs(
-    splats: Splats, gaussians: Int64[Tensor, " P"], pixels: Int64[Tensor, " P"], width: int
-) -> Float32[Tensor, " P"]:
-    """Alpha of every (Gaussian, pixel) pair, as the kernels have it."""
-    xy = torch.stack([pixels % width, pixels // width], dim=-1) + 0.5  # [P 2]
-    rows = splats.ray_transforms[gaussians]  # [P 3 3]
-    planes = xy[..., None] * rows[:, 2:] - rows[:, :2]  # [P 2 3], the pixel's two planes in disc coordinates
-    hit = torch.linalg.cross(planes[:, 0], planes[:, 1])
-    rho_disc = (hit[:, :2] / hit[:, 2:]).square().sum(-1)
-    rho_pixel = 2 * (xy - splats.centers_px[gaussians]).square().sum(-1)
-    return (splats.opacities[gaussians] * torch.exp(-torch.minimum(rho_disc, rho_pixel) / 2)).clamp_max(MAX_ALPHA)
-
-
-def weights_of_pairs(
-    alpha: Float32[Tensor, " P"], pixels: Int64[Tensor, " P"], num_pixels: int
-) -> Float32[Tensor, " P"]:
-    """alpha*T of pairs that come pixel by pixel, near to far: T is a running product that starts anew at each pixel."""
-    log_passed = torch.log1p(-alpha.double())
-    log_before = log_passed.cumsum(0) - log_passed
-    counts = torch.bincount(pixels, minlength=num_pixels)
-    firsts = (counts.cumsum(0) - counts)[pixels]
-    return (alpha * torch.exp(log_before - log_before[firsts])).float()
+        offsets = self._gsplat.isect_offset_encode(ids, 1, across, down).reshape(-1)
+        return Tiles(torch.cat([offsets, offsets.new_full((1,), len(flat_ids))]), flat_ids)
 
 
 def _blank(gaussians: GaussianMap, features: Float32[Tensor, "N C"], camera: Camera, traced: bool) -> Blended:

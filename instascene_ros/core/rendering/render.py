@@ -1,6 +1,7 @@
 """Colour, depth and normals of the map from one view, through any backend."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.rendering.contract import Rasterizer, Trace
+from instascene_ros.core.rendering.contract import Blended, Rasterizer, Trace
+from instascene_ros.core.rendering.splats import View
 
 MIN_COSINE = 0.05  # rays flatter than 3 degrees to the blended plane have no usable depth
 
@@ -38,21 +40,51 @@ def render(
     and intersecting the result with the ray is exact for a plane, and every backend can do it in one pass
     (PGSR, Chen et al. 2024, Eq. 5-6).
     """
-    R_world_camera, t_world_camera = _pose_tensors(T_world_camera, gaussians.device)
-    means_camera = (gaussians.means_m - t_world_camera) @ R_world_camera  # [N 3]
-    normals_camera = gaussians.normals @ R_world_camera  # [N 3]
-    offsets = (normals_camera * means_camera).sum(-1, keepdim=True)  # [N 1]
-    toward = torch.where(offsets > 0, -1.0, 1.0)  # turn each disc to face the camera: n.p < 0
-    features = torch.cat([gaussians.colors, normals_camera * toward, offsets * toward], dim=-1)  # [N 7]
+    features = plane_features(gaussians, camera, T_world_camera)
     blended = rasterizer(gaussians, features, camera, T_world_camera, min_trace_weight)
+    rgb, depth_m, normal = surface_of(blended, camera)
+    return Rendering(rgb, depth_m, normal, blended.alpha, blended.trace)
+
+
+def plane_features(
+    gaussians: GaussianMap, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]
+) -> Float32[Tensor, "N 7"]:
+    """What is blended: colour, normal (camera frame, facing the camera) and offset n.p < 0 of every surfel's plane."""
+    if gaussians.device.type == "cuda":
+        from instascene_ros.core.rendering.plane_kernels import PlaneFeatures
+
+        view = View.of(camera, T_world_camera)
+        return PlaneFeatures.apply(gaussians.means_m, gaussians.quats_wxyz, gaussians.colors, view)
+    R_world_camera, t_world_camera = pose_tensors(T_world_camera, gaussians.device)
+    normals = gaussians.normals
+    offsets = (normals * (gaussians.means_m - t_world_camera)).sum(-1, keepdim=True)  # [N 1]
+    toward = torch.where(offsets > 0, -1.0, 1.0)
+    return torch.cat([gaussians.colors, normals @ R_world_camera * toward, offsets * toward], dim=-1)
+
+
+def surface_of(
+    blended: Blended, camera: Camera
+) -> tuple[Float32[Tensor, "H W 3"], Float32[Tensor, "H W"], Float32[Tensor, "H W 3"]]:
+    """Colour, depth (m) and normal of blended plane features."""
+    rays = ray_image(camera, blended.alpha.device)
+    if rays.is_cuda and not torch.is_grad_enabled():
+        from instascene_ros.core.rendering.surface_kernels import surface
+
+        return surface(blended.features, blended.alpha, rays, MIN_COSINE)
     rgb, normal, offset = blended.features.split([3, 3, 1], dim=-1)
-    rays = torch.from_numpy(camera.rays()).to(gaussians.device)
     cosine = (normal * rays).sum(-1)  # [H W], negative where a surface faces the camera
     seen = cosine < -MIN_COSINE * blended.alpha * rays.norm(dim=-1)
     depth_m = torch.where(seen, offset[..., 0] / torch.where(seen, cosine, -torch.ones_like(cosine)), 0.0)
-    return Rendering(rgb, depth_m, torch.nn.functional.normalize(normal, dim=-1), blended.alpha, blended.trace)
+    return rgb, depth_m, torch.nn.functional.normalize(normal, dim=-1)
 
 
-def _pose_tensors(T_a_b: Float64[np.ndarray, "4 4"], device: torch.device) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=8)
+def ray_image(camera: Camera, device: torch.device | str) -> Float32[Tensor, "H W 3"]:
+    """Viewing ray of every pixel in the camera frame, scaled to z = 1; made once per camera. Not to be written to."""
+    return torch.from_numpy(camera.rays()).to(device)
+
+
+def pose_tensors(T_a_b: Float64[np.ndarray, "4 4"], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Rotation [3 3] and translation [3] on a device, float32."""
     T = torch.from_numpy(T_a_b.astype(np.float32)).to(device)
     return T[:3, :3], T[:3, 3]

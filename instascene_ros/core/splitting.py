@@ -1,0 +1,55 @@
+"""Finer surfels where the texture is finer than those that are there.
+
+A surfel keeps one colour. Where the image varies more within its footprint than one colour explains, and it is large
+enough in the image for that to matter, it becomes two on the same plane, side by side along its longer axis. They
+inherit all it knows: position, votes, confidence.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from instascene_ros.core.evidence import Evidence
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.geometry import rotation_from_quats
+from instascene_ros.core.keyframe import Keyframe
+
+MIN_TEXTURE = 0.04**2  # variance of colour (sum over channels) from which a surfel is worth two
+STEP, SHRINK = 0.5, 0.65  # of the standard deviation: two such halves cover no less than the whole out to 1.5 of them
+MIN_LOOKED_PX = 1.0  # blend weight that has to speak for it
+
+
+@torch.no_grad()
+def split(
+    keyframe: Keyframe, evidence: Evidence, gaussians: GaussianMap, max_new: int
+) -> tuple[Bool[Tensor, " N"], GaussianMap]:
+    """(which surfels are replaced, their halves), at most `max_new` rows more than before."""
+    sigma_px = _sigmas_px(keyframe, gaussians)
+    axis = sigma_px.argmax(dim=1)
+    wanted = (evidence.texture > MIN_TEXTURE) & (sigma_px.amax(dim=1) > keyframe.config.split_sigma_px)
+    wanted &= (evidence.agreed > MIN_LOOKED_PX) & (evidence.agreed > evidence.seen_through)
+    rows = wanted.nonzero()[: max(max_new, 0), 0]
+    parents = gaussians.select(rows)
+    halved = torch.nn.functional.one_hot(axis[rows], 2).to(parents.log_scales.dtype)
+    direction = rotation_from_quats(parents.quats_wxyz)[..., :2].gather(2, axis[rows, None, None].expand(-1, 3, 1))
+    sigma_m = (parents.scales_m * halved).sum(-1, keepdim=True)
+    step_m = direction[..., 0] * sigma_m * STEP
+    log_scales = parents.log_scales + halved * math.log(SHRINK)
+    halves = replace(parents, means_m=parents.means_m + step_m, log_scales=log_scales)
+    halves.append(replace(parents, means_m=parents.means_m - step_m, log_scales=log_scales))
+    replaced = torch.zeros_like(wanted)
+    replaced[rows] = True
+    return replaced, halves
+
+
+def _sigmas_px(keyframe: Keyframe, gaussians: GaussianMap) -> Float32[Tensor, "N 2"]:
+    """Standard deviation of each surfel along its two axes as this camera sees them, px."""
+    toward = keyframe.position_m - gaussians.means_m
+    distance_m = toward.norm(dim=-1, keepdim=True).clamp(min=keyframe.config.min_depth_m)
+    axes = rotation_from_quats(gaussians.quats_wxyz)[..., :2]
+    along_view = (axes * (toward / distance_m)[..., None]).sum(1)
+    across_view = (1 - along_view.square()).clamp(min=0).sqrt()
+    return gaussians.scales_m * across_view * keyframe.camera.fx / distance_m
