@@ -140,6 +140,24 @@ def test_core_loads_without_ros_and_open3d(module: str) -> None:
     assert done.stdout.split() == [], f"import {module} loads heavy libraries"
 
 
+# Everybody's, whatever the namespace: REP-107, simulated time, and RViz's own topic for clicks.
+ABSOLUTE_NAMES = {"/diagnostics", "/clock", "/clicked_point"}
+
+
+def test_names_of_topics_and_services_are_relative() -> None:
+    """An absolute name would make two robots in one network talk to each other."""
+    makers = ("create_publisher", "create_subscription", "create_service", "create_client")
+    made = [
+        (f"{name_of(path)}:{call.lineno}", getattr(call.args[1], "value", ""))
+        for path, tree in TREES.items()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in makers and len(call.args) > 1
+    ]
+    assert len(made) >= 20
+    absolute = [f"{where}: {n}" for where, n in made if str(n).startswith("/") and n not in ABSOLUTE_NAMES]
+    fail_with(absolute, "names are relative to the namespace")
+
+
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path, tree in TREES.items():
         for node in ast.walk(tree):

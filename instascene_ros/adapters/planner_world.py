@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Float64, Int32
 from sensor_msgs.msg import PointCloud2
 
 from instascene_ros.adapters.adapter_configs import PlanningSceneNodeConfig
@@ -11,6 +11,7 @@ from instascene_ros.adapters.clouds import columns_of
 from instascene_ros.adapters.mesh_messages import arrays_of_mesh
 from instascene_ros.adapters.transforms import matrix_of_pose
 from instascene_ros.core.collision_bodies import CollisionBody, box_body, hull_body, mesh_body
+from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.planning_changes import Names
 from instascene_ros.msg import BoundingBox3D, CompletedObject, Instance, InstanceArray
 
@@ -24,6 +25,7 @@ class PlannerWorld:
     array: InstanceArray | None = None
 
     def __post_init__(self) -> None:
+        self.unusable: dict[str, str] = {}
         self._completed: dict[tuple[str, int], CompletedObject] = {}
         self._points: PointCloud2 | None = None
         self._clouds: dict[int, Float32[np.ndarray, "P 3"]] | None = None  # of `_points`, once asked for
@@ -40,18 +42,18 @@ class PlannerWorld:
         self._completed[message.map_id, message.instance_id] = message
 
     def wanted(self) -> dict[str, CollisionBody]:
-        """A body for each confirmed instance, by name.
-
-        Raises:
-            InvalidFrameError: a message with a pose or a cloud that is none.
-        """
-        if self.array is None:
-            return {}
+        """A body for each confirmed instance, by name; `unusable` says which have none, and why."""
         found: dict[str, CollisionBody] = {}
+        self.unusable = {}
+        if self.array is None:
+            return found
         for one in self.array.instances:
             if one.state == Instance.STATE_CONFIRMED and one.confidence >= self.config.min_confidence:
                 name = self.names.of(self.array.map_id, one.id)
-                found[name] = self._cached(name, one)
+                try:
+                    found[name] = self._cached(name, one)
+                except InvalidFrameError as error:
+                    self.unusable[name] = str(error)
         self._bodies = {name: self._bodies[name] for name in found}
         return found
 
@@ -78,7 +80,7 @@ class PlannerWorld:
             box = _box(instance.bbox, config.padding_m)
             return box if config.geometry == "box" else hull_body(box, self._points_of(instance, box), config.padding_m)
         box = _box(BoundingBox3D(center=completed.pose, size=completed.size), config.padding_m)
-        vertices_m, faces = arrays_of_mesh(completed.mesh)
+        vertices_m, faces = _checked(*arrays_of_mesh(completed.mesh))
         if config.geometry == "box" or len(faces) == 0:
             return box
         if config.geometry == "convex":
@@ -91,14 +93,25 @@ class PlannerWorld:
             return np.zeros((0, 3), np.float32)
         if self._clouds is None:
             columns = columns_of(self._points)
+            if not {"x", "y", "z", "instance_id"} <= set(columns):
+                raise InvalidFrameError(f"instances/points has the fields {list(columns)}; expected x y z instance_id")
             points_m, ids = np.stack([columns[axis] for axis in "xyz"], axis=-1), columns["instance_id"]
             order = np.argsort(ids, kind="stable")
             starts = np.unique(ids[order], return_index=True)[1][1:]
             parts = np.split(order, starts)
             self._clouds = {int(ids[rows[0]]): points_m[rows] for rows in parts if len(rows)}
         points_m = self._clouds.get(instance.id, np.zeros((0, 3), np.float32))
+        points_m = points_m[np.isfinite(points_m).all(axis=-1)]
         T = box.T_world_body
         return ((points_m - T[:3, 3]) @ T[:3, :3]).astype(np.float32)
+
+
+def _checked(
+    vertices_m: Float64[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"]
+) -> tuple[Float64[np.ndarray, "V 3"], Int32[np.ndarray, "F 3"]]:
+    if not np.isfinite(vertices_m).all() or (len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices_m)):
+        raise InvalidFrameError(f"mesh of {len(vertices_m)} vertices is not finite, or its faces name others")
+    return vertices_m, faces
 
 
 def _box(bbox: BoundingBox3D, padding_m: float) -> CollisionBody:

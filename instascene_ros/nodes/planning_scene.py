@@ -17,7 +17,6 @@ from instascene_ros.adapters.parameters import declare
 from instascene_ros.adapters.planner_world import PlannerWorld
 from instascene_ros.adapters.qos import latched_qos
 from instascene_ros.adapters.spinning import run
-from instascene_ros.core.errors import InstasceneError
 from instascene_ros.core.planning_changes import Change, Names, Told, changes_between, told_after
 from instascene_ros.msg import CompletedObject, InstanceArray
 
@@ -88,22 +87,21 @@ class PlanningSceneNode(Node):
     def _on_scene(self, response: Any) -> None:
         scene = response.scene
         world = [one.id for one in scene.world.collision_objects]
-        attached = [one.object.id for one in scene.robot_state.attached_collision_objects]
-        try:
-            wanted = self._world.wanted()
-        except InstasceneError as error:
-            self._warn("wanted", f"objects left as they are: {error}")
-            return
-        changes = changes_between(wanted, self._told, world, attached, self._names)
-        self._told = told_after([], self._told, attached, wanted)
+        wanted = self._world.wanted()
+        for name, reason in self._world.unusable.items():
+            self._warn(name, f"{name} is left as it is: {reason}")
+        # Nobody's business: what the robot holds, and what we cannot make sense of.
+        alone = [one.object.id for one in scene.robot_state.attached_collision_objects] + list(self._world.unusable)
+        changes = changes_between(wanted, self._told, world, alone, self._names)
+        self._told = told_after([], self._told, alone, wanted)
         if changes:
             request = self._srv.ApplyPlanningScene.Request()
             request.scene = scene_diff(self._msg, changes, self._world.array.header)
-            self._ask(self._apply, request, lambda done: self._on_applied(done, changes, attached, list(wanted)))
+            self._ask(self._apply, request, lambda done: self._on_applied(done, changes, alone, list(wanted)))
 
-    def _on_applied(self, response: Any, changes: list[Change], attached: list[str], names: list[str]) -> None:
+    def _on_applied(self, response: Any, changes: list[Change], alone: list[str], names: list[str]) -> None:
         if response.success:
-            self._told = told_after(changes, self._told, attached, names)
+            self._told = told_after(changes, self._told, alone, names)
             return
         self._told = {}
         frame = self._world.array.header.frame_id

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import instascene_ros
-from instascene_ros.core.errors import InvalidSceneError
+from instascene_ros.core.errors import BackendUnavailableError, InvalidSceneError
 from instascene_ros.core.topics import MAP_GAUSSIANS, PUBLISHED, Topic
 
 # What a display of each kind subscribes to.
@@ -79,8 +79,10 @@ def _qos_problems(topic: Topic, asked: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _manager(path: Path) -> Mapping[str, Any]:
-    import yaml  # PyYAML comes with ROS; the rest of the doctor does without
-
+    try:
+        import yaml  # PyYAML comes with ROS; the rest of the doctor does without
+    except ImportError as error:
+        raise BackendUnavailableError(f"reading {path} needs PyYAML ({error}): pip install pyyaml") from error
     try:
         manager = yaml.safe_load(path.read_text())["Visualization Manager"]
         displays = manager["Displays"]

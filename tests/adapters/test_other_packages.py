@@ -140,6 +140,22 @@ def test_a_completion_stands_for_its_object_until_that_is_elsewhere(geometry: st
     assert world.wanted() == {}
 
 
+def test_what_makes_no_sense_is_left_alone_and_told_and_the_rest_goes_on() -> None:
+    world, ball = planner_world("mesh"), mock_objects()[2]
+    array = world.array
+    array.instances = [instance(1), instance(3), instance(5)]
+    array.instances[2].bbox.center.orientation.w = 0.0
+    broken = completed_object(ball, MAP, HEADER, 0)
+    broken.pose = pose()
+    broken.mesh.triangles[0].vertex_indices[0] = 10**6
+    world.on_completed(broken)
+    assert list(world.wanted()) == ["instascene_19149fa7_1"]
+    assert "its faces name others" in world.unusable["instascene_19149fa7_3"]
+    assert "unit quaternion" in world.unusable["instascene_19149fa7_5"]
+    world.on_points(cloud_of(HEADER, xyz_columns(np.zeros((3, 3), np.float32))))
+    assert list(world.wanted()) == [] and "expected x y z instance_id" in world.unusable["instascene_19149fa7_1"]
+
+
 @pytest.mark.parametrize("msg", messages("vision_msgs"))
 def test_detections_have_the_id_the_box_and_numbered_classes(msg: ModuleType) -> None:
     labels = [LabelHypothesis(class_id="cup", score=0.9), LabelHypothesis(class_id="bowl", score=0.1)]
