@@ -1,7 +1,6 @@
 """The `instascene` command."""
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,8 +133,6 @@ def options_of_all(
 
 def main() -> None:
     """Entry point of the console script."""
-    # numba has other threads to choose from; that an old TBB is not among them is no news for a user.
-    warnings.filterwarnings("ignore", message="The TBB threading layer")
     app(prog_name="instascene")
 
 

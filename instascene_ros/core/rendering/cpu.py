@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
@@ -13,7 +12,8 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.rendering.contract import Blended, Trace
 from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, Bins, Canvas, Pairs, Scene, blend, fill_bins
 from instascene_ros.core.rendering.cpu_gradient import SUMS, Adjoint, Partials, blend_gradient, gather
-from instascene_ros.core.rendering.cpu_projection import Surfels, View, project, unproject
+from instascene_ros.core.rendering.cpu_jit import on_all_cores
+from instascene_ros.core.rendering.cpu_projection import RECORD, Projected, Surfels, View, project, unproject
 from instascene_ros.core.rendering.cpu_vectors import LANES
 
 PAIRS_PER_PIXEL = 5  # room for trace pairs at first; blended again with more room where that is too little
@@ -57,7 +57,10 @@ class _Blend(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
         *columns, features, view, min_trace_weight, traces = inputs
         surfels = Surfels(*(np.ascontiguousarray(column.detach().numpy()) for column in columns))
-        records, boxes, depths_m = project(surfels, view)
+        n = len(surfels.means_m)
+        records, boxes = np.empty((n, RECORD), np.float32), np.zeros((n, 4), np.int32)
+        depths_m = np.empty(n, np.float32)
+        on_all_cores(project, surfels, view, Projected(records, boxes, depths_m))
         bins = fill_bins(boxes, _near_to_far(boxes, depths_m), -(-view.height // BAND_ROWS))
         scene = Scene(records, boxes, _padded(features.detach().numpy()))
         canvas, pairs = _blended(bins, scene, view, min_trace_weight)
@@ -78,16 +81,18 @@ class _Blend(torch.autograd.Function):
         image[:, :num_channels] = of_features.reshape(-1, num_channels)
         image[:, num_channels] = of_alpha.reshape(-1)
         adjoint = Adjoint(image, np.abs(canvas.T), np.zeros_like(canvas.T), canvas.last, view.width)
-        num_entries = len(bins.gaussians)
-        partials = Partials(
-            np.zeros((num_entries, SUMS), np.float32), np.zeros((num_entries, image.shape[-1]), np.float32)
-        )
-        blend_gradient(bins, scene, adjoint, partials, _num_lanes(bins))
-        sums = gather(bins, partials)
-        seen = scene.boxes[:, 1] > 0
-        columns = unproject(surfels, view, sums.records, seen)
+        partials = _zero_partials(len(bins.gaussians), image.shape[-1])
+        on_all_cores(blend_gradient, bins, scene, adjoint, partials, most=len(bins.starts) - 1)
+        sums = _zero_partials(len(scene.boxes), image.shape[-1])
+        on_all_cores(gather, bins, partials, sums)
+        columns = Surfels(*(np.zeros_like(column) for column in surfels))
+        on_all_cores(unproject, surfels, view, sums.records, scene.boxes, columns)
         features = np.ascontiguousarray(sums.features[:, :num_channels])
         return *(torch.from_numpy(column) for column in columns), torch.from_numpy(features), None, None, None
+
+
+def _zero_partials(num_rows: int, num_channels: int) -> Partials:
+    return Partials(np.zeros((num_rows, SUMS), np.float32), np.zeros((num_rows, num_channels), np.float32))
 
 
 def _view(camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> View:
@@ -114,10 +119,6 @@ def _padded(features: np.ndarray) -> np.ndarray:
     return padded
 
 
-def _num_lanes(bins: Bins) -> int:
-    return max(1, min(numba.get_num_threads(), len(bins.starts) - 1))
-
-
 def _blended(bins: Bins, scene: Scene, view: View, min_trace_weight: float | None) -> tuple[Canvas, Pairs]:
     num_bands = len(bins.starts) - 1
     num_pixels = view.height * view.width
@@ -132,7 +133,7 @@ def _blended(bins: Bins, scene: Scene, view: View, min_trace_weight: float | Non
             np.empty((num_bands, room), np.int32), np.empty((num_bands, room), np.int32),
             np.empty((num_bands, room), np.float32), np.zeros(num_bands, np.int64), np.float32(min_weight),
         )  # fmt: skip
-        blend(bins, scene, canvas, pairs, _num_lanes(bins))
+        on_all_cores(blend, bins, scene, canvas, pairs, most=num_bands)
         if min_trace_weight is None or pairs.counts.max() <= room:
             return canvas, pairs
         room = int(pairs.counts.max())

@@ -6,7 +6,6 @@ follows the footprints instead of the pixels of tiles: small surfels cost what t
 
 from typing import NamedTuple, no_type_check
 
-import numba
 import numpy as np
 
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
@@ -181,11 +180,9 @@ def _blend_band(band: int, bins: Bins, scene: Scene, canvas: Canvas, pairs: Pair
             return
 
 
-@compiled(parallel=True)
+@compiled()
 @no_type_check
-def blend(bins: Bins, scene: Scene, canvas: Canvas, pairs: Pairs, num_lanes: int) -> None:
+def blend(lane: int, num_lanes: int, bins: Bins, scene: Scene, canvas: Canvas, pairs: Pairs) -> None:
     """Fill the canvas and the pairs; neighbouring bands go to different threads, for balance."""
-    num_bands = len(bins.starts) - 1
-    for lane in numba.prange(num_lanes):
-        for band in range(lane, num_bands, num_lanes):
-            _blend_band(band, bins, scene, canvas, pairs)
+    for band in range(lane, len(bins.starts) - 1, num_lanes):
+        _blend_band(band, bins, scene, canvas, pairs)

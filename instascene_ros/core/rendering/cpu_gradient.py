@@ -7,7 +7,6 @@ own and `gather` adds up the rows of a Gaussian in a fixed order: no races, and 
 
 from typing import NamedTuple, no_type_check
 
-import numba
 import numpy as np
 
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA
@@ -149,28 +148,23 @@ def _gradient_band(band: int, walk: Walk) -> None:
         _gradient_entry((entry, entry - starts[band], band), walk, chunk, sums)
 
 
-@compiled(parallel=True)
+@compiled()
 @no_type_check
-def blend_gradient(bins: Bins, scene: Scene, adjoint: Adjoint, partials: Partials, num_lanes: int) -> None:
+def blend_gradient(lane: int, num_lanes: int, bins: Bins, scene: Scene, adjoint: Adjoint, partials: Partials) -> None:
     """Fill the (zeroed) partials; uses up the adjoint."""
-    num_bands = len(bins.starts) - 1
-    for lane in numba.prange(num_lanes):
-        for band in range(lane, num_bands, num_lanes):
-            _gradient_band(band, Walk(bins, scene, adjoint, partials))
+    for band in range(lane, len(bins.starts) - 1, num_lanes):
+        _gradient_band(band, Walk(bins, scene, adjoint, partials))
 
 
-@compiled(parallel=True)
+@compiled()
 @no_type_check
-def gather(bins: Bins, partials: Partials) -> Partials:
-    """Sum the rows of every Gaussian: records [N 10] and features [N K]."""
+def gather(lane: int, num_lanes: int, bins: Bins, partials: Partials, sums: Partials) -> None:
+    """Add the rows of every Gaussian to the (zeroed) sums: records [N 10] and features [N K]."""
     n = len(bins.slot_starts) - 1
-    records = np.zeros((n, SUMS), np.float32)
-    features = np.zeros((n, partials.features.shape[1]), np.float32)
-    for g in numba.prange(n):
+    for g in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
         for slot in range(bins.slot_starts[g], bins.slot_starts[g + 1]):
             entry = bins.slots[slot]
             for k in range(SUMS):
-                records[g, k] += partials.records[entry, k]
-            for k in range(features.shape[1]):
-                features[g, k] += partials.features[entry, k]
-    return Partials(records, features)
+                sums.records[g, k] += partials.records[entry, k]
+            for k in range(sums.features.shape[1]):
+                sums.features[g, k] += partials.features[entry, k]

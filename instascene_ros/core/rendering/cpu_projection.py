@@ -13,7 +13,6 @@ which is 2DGS's intersection of two planes (Huang et al. 2024, Eq. 8-10) with th
 
 from typing import NamedTuple, no_type_check
 
-import numba
 import numpy as np
 
 from instascene_ros.core.rendering.contract import MIN_ALPHA, NEAR_M
@@ -132,17 +131,21 @@ def _project_one(surfels: Surfels, i: int, view: View, record: np.ndarray, box: 
     return z
 
 
-@compiled(parallel=True)
+class Projected(NamedTuple):
+    """Surfels in the image."""
+
+    records: np.ndarray  # [N 12] float32
+    boxes: np.ndarray  # [N 4] int32: left, right, top, bottom, half open; all zero where nothing is seen
+    depths_m: np.ndarray  # [N] float32, of the centres
+
+
+@compiled()
 @no_type_check
-def project(surfels: Surfels, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Records [N 12], boxes [N 4] (left, right, top, bottom; half open; all zero where nothing is seen), depths [N]."""
+def project(lane: int, num_lanes: int, surfels: Surfels, view: View, out: Projected) -> None:
+    """Fill `out`, whose boxes are zero."""
     n = len(surfels.means_m)
-    records = np.empty((n, RECORD), np.float32)
-    boxes = np.zeros((n, 4), np.int32)
-    depths_m = np.empty(n, np.float32)
-    for i in numba.prange(n):
-        depths_m[i] = _project_one(surfels, i, view, records[i], boxes[i])
-    return records, boxes, depths_m
+    for i in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
+        out.depths_m[i] = _project_one(surfels, i, view, out.records[i], out.boxes[i])
 
 
 @compiled()
@@ -194,26 +197,26 @@ def _unproject_one(surfels: Surfels, i: int, view: View, grad: np.ndarray, out: 
     t0, t1, q, length, scales = _tangents(surfels.quats_wxyz[i], surfels.log_scales[i], view)
     g_t0, g_t1, g_mean = _tangent_gradients(grad, t0, t1, mean, view)
     R_world_camera = view.R_camera_world.T
-    out.means_m[i] = _rotated(R_world_camera, g_mean)
+    # Written one by one: numba compiles the assignment of a tuple to a row for seconds.
+    out.means_m[i, 0], out.means_m[i, 1], out.means_m[i, 2] = _rotated(R_world_camera, g_mean)
     g0, g1 = _rotated(R_world_camera, g_t0), _rotated(R_world_camera, g_t1)
     s0, s1 = scales
     g0, g1 = (s0 * g0[0], s0 * g0[1], s0 * g0[2]), (s1 * g1[0], s1 * g1[1], s1 * g1[2])
-    out.quats_wxyz[i] = _quat_gradient(q, length, g0, g1)
+    of_quat = _quat_gradient(q, length, g0, g1)
+    out.quats_wxyz[i, 0], out.quats_wxyz[i, 1], out.quats_wxyz[i, 2], out.quats_wxyz[i, 3] = of_quat
     out.log_scales[i, 0] = g_t0[0] * t0[0] + g_t0[1] * t0[1] + g_t0[2] * t0[2]
     out.log_scales[i, 1] = g_t1[0] * t1[0] + g_t1[1] * t1[1] + g_t1[2] * t1[2]
     opacity = 1 / (1 + np.exp(-np.float64(surfels.opacity_logits[i])))
     out.opacity_logits[i] = grad[9] * opacity * (1 - opacity)
 
 
-@compiled(parallel=True)
+@compiled()
 @no_type_check
-def unproject(surfels: Surfels, view: View, record_gradients: np.ndarray, seen: np.ndarray) -> Surfels:
-    """Gradients of the columns from those of the records [N 10]; zero where `seen` [N] is false."""
-    out = Surfels(
-        np.zeros_like(surfels.means_m), np.zeros_like(surfels.quats_wxyz),
-        np.zeros_like(surfels.log_scales), np.zeros_like(surfels.opacity_logits),
-    )  # fmt: skip
-    for i in numba.prange(len(seen)):
-        if seen[i]:
-            _unproject_one(surfels, i, view, record_gradients[i], out)
-    return out
+def unproject(
+    lane: int, num_lanes: int, surfels: Surfels, view: View, gradients: np.ndarray, boxes: np.ndarray, out: Surfels
+) -> None:
+    """Fill the (zeroed) gradients of the columns from those of the records [N 10], where something was seen."""
+    n = len(boxes)
+    for i in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
+        if boxes[i, 1] > 0:
+            _unproject_one(surfels, i, view, gradients[i], out)
