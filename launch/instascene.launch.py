@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
@@ -108,6 +109,18 @@ def nodes(context: LaunchContext) -> list:
     return started + rviz(context, sim_time)
 
 
+def map_frame(context: LaunchContext) -> str:
+    """The frame that the scene node maps in: as an argument, or from the last file that names one."""
+    frame = argument(context, "map_frame")
+    for file in [*camera_config(context)[::-1], argument(context, "params_file")]:
+        if frame:
+            break
+        groups = yaml.safe_load(Path(file).read_text()) or {}
+        given = [group.get("ros__parameters", {}) for name, group in groups.items() if name.endswith(("scene", "**"))]
+        frame = next((parameters["map_frame"] for parameters in given[::-1] if "map_frame" in parameters), "")
+    return frame or "odom"
+
+
 def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
     """RViz in the same namespace, because the topics of the shipped configuration are relative."""
     if not is_true(context, "rviz"):
@@ -116,7 +129,6 @@ def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
         return [LogInfo(msg="RViz is not installed (sudo apt install ros-jazzy-rviz2): going on without it")]
-    fixed_frame = argument(context, "map_frame")
     return [
         Node(
             package="rviz2",
@@ -125,7 +137,7 @@ def rviz(context: LaunchContext, sim_time: dict[str, bool]) -> list:
             namespace=argument(context, "namespace"),
             remappings=transforms(context),
             parameters=[sim_time],
-            arguments=["-d", argument(context, "rviz_config"), *(["-f", fixed_frame] if fixed_frame else [])],
+            arguments=["-d", argument(context, "rviz_config"), "-f", map_frame(context)],
         )
     ]
 

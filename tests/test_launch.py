@@ -177,6 +177,26 @@ def test_a_replay_plays_the_bag_in_its_own_time() -> None:
         assert wanted in written[-1]
 
 
+@pytest.mark.usefixtures("with_launch")
+def test_rviz_looks_from_the_frame_that_the_scene_is_mapped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ament_index_python.packages as packages
+
+    monkeypatch.setattr(packages, "get_package_prefix", lambda _: "/opt/ros/jazzy")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "/**/scene: {ros__parameters: {map_frame: base_link}}\n/**: {ros__parameters: {use_sim_time: true}}\n"
+    )
+    (tmp_path / "empty.yaml").write_text("")
+    for given, expected in (
+        ({}, "odom"), ({"map_frame": "world"}, "world"), ({"params_file": str(mine)}, "base_link"),
+        ({"params_file": str(mine), "map_frame": "world"}, "world"), ({"camera_config": str(mine)}, "base_link"),
+        ({"camera_config": "zed"}, "odom"), ({"params_file": str(tmp_path / "empty.yaml")}, "odom"),
+    ):  # fmt: skip
+        nodes, _ = described(ROBOT, rviz="true", **given)
+        words = command(nodes[-1])
+        assert words[words.index("-f") + 1] == expected
+
+
 def command(node: Any) -> list[str]:
     """The constant words of a node's command line."""
     return ["".join(getattr(part, "text", "") for part in word) for word in node.process_description.cmd]

@@ -14,7 +14,7 @@ class PlanningSceneNodeConfig:
 
     geometry: str = knob("convex", "Shape of an object for the planner: mesh (where completed), convex or box.")
     padding_m: float = knob(0.005, "Objects are larger than they are by this on every side, m.", 0.0, 0.5)
-    max_faces: int = knob(500, "Triangles of one object at most, with geometry mesh.", 20, 100_000)
+    max_faces: int = knob(500, "Triangles of one object at most.", 20, 100_000)
     min_confidence: float = knob(0.0, "Objects of less confidence are left out.", 0.0, 1.0)
     prefix: str = knob("instascene", "Objects are named <prefix>_<map>_<id>; of others none is touched.")
     period_s: float = knob(1.0, "The planning scene is compared and updated this often, s.", 0.1, 3600.0)

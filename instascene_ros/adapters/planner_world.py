@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Float, Float32, Float64, Int32
 from sensor_msgs.msg import PointCloud2
 
 from instascene_ros.adapters.adapter_configs import PlanningSceneNodeConfig
@@ -78,14 +78,17 @@ class PlannerWorld:
         config = self.config
         if completed is None:
             box = _box(instance.bbox, config.padding_m)
-            return box if config.geometry == "box" else hull_body(box, self._points_of(instance, box), config.padding_m)
+            return box if config.geometry == "box" else self._hull(box, self._points_of(instance, box))
         box = _box(BoundingBox3D(center=completed.pose, size=completed.size), config.padding_m)
         vertices_m, faces = _checked(*arrays_of_mesh(completed.mesh))
         if config.geometry == "box" or len(faces) == 0:
             return box
         if config.geometry == "convex":
-            return hull_body(box, vertices_m, config.padding_m)
+            return self._hull(box, vertices_m)
         return mesh_body(box, *_decimated(vertices_m.astype(np.float32), faces, config.max_faces), config.padding_m)
+
+    def _hull(self, box: CollisionBody, points_m: Float[np.ndarray, "P 3"]) -> CollisionBody:
+        return hull_body(box, points_m, self.config.padding_m, self.config.max_faces)
 
     def _points_of(self, instance: Instance, box: CollisionBody) -> Float32[np.ndarray, "P 3"]:
         """The points of an instance in the frame of its box."""

@@ -65,7 +65,7 @@ def test_a_diff_says_what_changed_and_leaves_all_else(msg: ModuleType) -> None:
     T = np.eye(4)
     T[0, 3] = 0.5
     box = box_body(T, np.array([0.1, 0.2, 0.3]), 0.01)
-    hull = hull_body(box, np.random.default_rng(2).normal(size=(100, 3)) * 0.1, 0.0)
+    hull = hull_body(box, np.random.default_rng(2).normal(size=(100, 3)) * 0.1, 0.0, 500)
     changes = [
         Change(Operation.REMOVE, "instascene_a_1"), Change(Operation.ADD, "instascene_a_2", box),
         Change(Operation.ADD, "instascene_a_3", hull), Change(Operation.MOVE, "instascene_a_4", box),
