@@ -15,6 +15,7 @@ from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import inverse, project, transform
+from instascene_ros.core.growing_rows import Kept
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.pipeline import SceneMapper
 from instascene_ros.core.recording import SceneFolder, read_image
@@ -33,13 +34,15 @@ class WatchedMap(GaussianMap):
 
     alive: Bool[np.ndarray, " P"] = np.zeros(0, bool)
 
-    def keep(self, rows: Bool[Tensor, " N"]) -> None:
-        kept = rows.cpu().numpy()
+    def keep(self, rows: Bool[Tensor, " N"] | Kept) -> None:
+        stay = rows if isinstance(rows, Kept) else Kept.of(rows)
+        kept = np.zeros(len(self), bool)
+        kept[stay.rows.cpu().numpy()] = True
         still = self.alive.copy()
         born = len(kept) - int(still.sum())
         still[still] = kept[: len(kept) - born]
         self.alive = still
-        super().keep(rows)
+        super().keep(stay)
 
     def survivors(self) -> Bool[np.ndarray, " P"]:
         """Of the Gaussians there were at the last call, which still live; counting starts anew."""
