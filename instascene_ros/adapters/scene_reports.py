@@ -54,7 +54,7 @@ class SceneReports:
         header.stamp = self._node.get_clock().now().to_msg()
         name = self._node.get_fully_qualified_name()
         self._diagnostics.publish(diagnostics_message(self._health, name, status, header))
-        self._session.worker.call(self._session.owner.flush)
+        self._session.worker.post(self._session.owner.flush)
 
     def _watch(self) -> None:
         """Say what is missing; say nothing while frames are integrated."""

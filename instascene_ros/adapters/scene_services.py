@@ -109,6 +109,9 @@ class SceneServices:
             response.success, response.message = True, f"new map {map_id}"
         except InstasceneError as error:
             response.success, response.message = False, str(error)
+        except Exception as error:  # as in every other answer
+            log.exception("reset failed")
+            response.success, response.message = False, f"{type(error).__name__}: {error} (see log)"
         return response
 
     def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

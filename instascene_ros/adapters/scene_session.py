@@ -60,7 +60,7 @@ class SceneSession:
         """Take over what may change while running."""
         self.config = config
         self.inputs.configure(config)
-        self.worker.call(lambda: self.outputs.configure(config.publish))
+        self.worker.post(lambda: self.outputs.configure(config.publish))
 
     def _deliver(self, messages: FrameMessages) -> None:
         if not self.paused:
@@ -78,11 +78,11 @@ class SceneSession:
     def _on_restart(self, camera: str) -> None:
         """Frames from before would hold the stamps of the outputs in what is the future now."""
         self.worker.discard_frames()
-        self.worker.call(self.owner.restart_time)
+        self.worker.post(self.owner.restart_time)
         if self.config.on_time_jump == "reset":
-            self.worker.call(self.owner.reset)
+            self.worker.post(self.owner.reset)
 
     def reset(self) -> None:
         """Empty map; frames that wait are of the old one."""
         self.worker.discard_frames()
-        self.worker.call(self.owner.reset)
+        self.worker.post(self.owner.reset)

@@ -12,14 +12,15 @@ Result = TypeVar("Result")
 class SceneWorker(Generic[Item]):
     """One thread. The newest frame of each camera wins; requests run between frames, in order, before the next frame.
 
-    An exception of `handle` ends the thread and is given to `on_crash`; one of a request belongs to its caller.
+    An exception of `handle`, or of what was posted, ends the thread and is given to `on_crash`; one of a request
+    belongs to its caller.
     """
 
     def __init__(self, handle: Callable[[Item], None], on_crash: Callable[[BaseException], None]) -> None:
         self._handle, self._on_crash = handle, on_crash
         self._wake = Condition()
         self._frames: dict[str, Item] = {}  # at most one a camera; taken in the order in which they came
-        self._requests: list[tuple[Future, Callable[[], Any]]] = []
+        self._requests: list[tuple[Future | None, Callable[[], Any]]] = []
         self._running = True
         self.dropped = 0  # frames that a newer one replaced
         self.busy = False  # with a frame
@@ -52,6 +53,13 @@ class SceneWorker(Generic[Item]):
                 future.cancel()
         return future
 
+    def post(self, function: Callable[[], Any]) -> None:
+        """Run a function on the scene thread for which nobody waits: its error ends the thread, as one of a frame."""
+        with self._wake:
+            if self._running:
+                self._requests.append((None, function))
+                self._wake.notify()
+
     def stop(self) -> None:
         """Finish the frame at hand, cancel what waits, end the thread."""
         self._close()
@@ -65,7 +73,8 @@ class SceneWorker(Generic[Item]):
             self._frames.clear()
             self._wake.notify()
         for future, _ in waiting:
-            future.cancel()
+            if future is not None:
+                future.cancel()
 
     def _run(self) -> None:
         try:
@@ -91,7 +100,10 @@ class SceneWorker(Generic[Item]):
         return True
 
 
-def _answer(future: Future, function: Callable[[], Any]) -> None:
+def _answer(future: Future | None, function: Callable[[], Any]) -> None:
+    if future is None:
+        function()
+        return
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -75,7 +75,7 @@ class SceneNode(ManagedNode):
     def _on_completed(self, message: CompletedObject) -> None:
         session = self._session
         if session is not None:
-            session.worker.call(lambda: session.owner.remember(message))
+            session.worker.post(lambda: session.owner.remember(message))
 
     def _on_crash(self, error: BaseException) -> None:
         self.crash = error  # the spin loop sees it, ends the process and raises it

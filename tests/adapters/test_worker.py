@@ -107,6 +107,18 @@ def test_an_error_of_a_frame_stops_the_worker_and_is_reported() -> None:
     assert [type(error) for error in recorder.crashes] == [ZeroDivisionError]
 
 
+def test_an_error_of_what_was_posted_stops_the_worker_and_is_reported() -> None:
+    crashes: list[BaseException] = []
+    worker = SceneWorker(lambda frame: None, crashes.append)
+    worker.start()
+    worker.post(lambda: 1 / 0)
+    waiting = worker.call(lambda: None)
+    with pytest.raises(CancelledError):
+        waiting.result(LONG_S)
+    worker.stop()
+    assert isinstance(crashes[0], ZeroDivisionError)
+
+
 def test_stopping_finishes_the_frame_at_hand_and_cancels_what_waits() -> None:
     recorder = Recorder()
     with running(recorder) as worker:
