@@ -14,10 +14,11 @@ from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.node_config import SceneNodeConfig
 from instascene_ros.adapters.poses import PoseSource
 from instascene_ros.adapters.stamps import ns_of_s, ns_of_stamp
-from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser
+from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser, size_of
 
 COLOR, DEPTH, INFO, MASKS, IGNORE = "color/image", "depth/image", "color/camera_info", "masks/image", "ignore/image"
 REMEMBERED_INFOS = 30
+MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class CameraIntake:
         sync = config.sync
         self.camera, self._poses, self._hooks, self._clock_ns = camera, poses, hooks, clock_ns
         self.sync = Synchroniser(
-            COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s)
-        )
+            COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s),
+            sync.queue_mb * MB,
+        )  # fmt: skip
         self.configure(config)
         self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
         self._infos_follow = False  # the last image had a camera_info of its own stamp
         self._waiting: deque[tuple[int, MatchedSet]] = deque()  # since when, for a pose
-        self._max_waiting = sync.queue_size
+        self._max_waiting, self._max_bytes = sync.queue_size, sync.queue_mb * MB
         self._last_position_m: Float64[np.ndarray, " 3"] | None = None
         self.received = 0
         self.dropped_no_pose = 0
@@ -98,7 +100,7 @@ class CameraIntake:
     def _settle(self, since_ns: int, matched: MatchedSet, now_ns: int) -> bool:
         """Deliver or drop; False while a pose may still come."""
         color: Image | CompressedImage = matched.messages[COLOR]
-        waited = now_ns - since_ns >= self._pose_wait_ns or len(self._waiting) > self._max_waiting
+        waited = now_ns - since_ns >= self._pose_wait_ns or self._too_many()
         lookup, info = self._poses.at(matched.stamp_ns, color.header.frame_id.lstrip("/")), self._info_of(color, waited)
         if lookup.T_world_camera is not None and info is not None:
             self._deliver(matched.messages, info, lookup.T_world_camera)
@@ -113,6 +115,11 @@ class CameraIntake:
         else:
             return False
         return True
+
+    def _too_many(self) -> bool:
+        """More sets, or more bytes, wait for a pose than may."""
+        num_bytes = sum(size_of(message) for _, matched in self._waiting for message in matched.messages.values())
+        return len(self._waiting) > self._max_waiting or (len(self._waiting) > 1 and num_bytes > self._max_bytes)
 
     def _deliver(self, messages: dict[str, Any], info: CameraInfo, T_world_camera: Float64[np.ndarray, "4 4"]) -> None:
         self._check_jump(T_world_camera[:3, 3])

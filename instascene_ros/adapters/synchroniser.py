@@ -25,6 +25,12 @@ class _Queued(NamedTuple):
     arrival: int  # breaks ties when sorting, so that messages are never compared
     arrival_ns: int
     message: Any
+    num_bytes: int
+
+
+def size_of(message: Any) -> int:
+    """Bytes of an image's pixels."""
+    return len(getattr(message, "data", b""))
 
 
 class Synchroniser:
@@ -35,7 +41,10 @@ class Synchroniser:
     reference message is dropped and `misses` counts the stream that failed it.
     """
 
-    def __init__(self, reference: str, slop_ns: int, queue_size: int, wait_ns: int, jump_back_ns: int) -> None:
+    def __init__(
+        self, reference: str, slop_ns: int, queue_size: int, wait_ns: int, jump_back_ns: int, max_bytes: int = 2**40
+    ) -> None:  # fmt: skip
+        self._max_bytes = max_bytes
         self._reference, self.slop_ns, self._queue_size = reference, slop_ns, queue_size
         self.wait_ns, self._jump_back_ns = wait_ns, jump_back_ns
         self._lock = Lock()
@@ -104,11 +113,14 @@ class Synchroniser:
     def _enqueue(self, stream: str, stamp_ns: int, message: Any, now_ns: int) -> None:
         queue = self._queues.setdefault(stream, [])
         self._arrivals += 1
-        insort(queue, _Queued(stamp_ns, self._arrivals, now_ns, message))
-        if len(queue) > self._queue_size:
+        insort(queue, _Queued(stamp_ns, self._arrivals, now_ns, message, size_of(message)))
+        while len(queue) > self._queue_size or (len(queue) > 1 and self._num_bytes() > self._max_bytes):
             queue.pop(0)
             self.misses["overflow"] += stream == self._reference
             self.unmatched += stream == self._reference
+
+    def _num_bytes(self) -> int:
+        return sum(item.num_bytes for queue in self._queues.values() for item in queue)
 
     def _partner(self, stream: str, head: _Queued, now_ns: int) -> _Queued | str | None:
         """The stream's message for `head`; "wait" while a better one may come; None when none will."""

@@ -11,7 +11,7 @@ import camera_messages as made
 
 from instascene_ros.adapters.frames import FrameMessages
 from instascene_ros.adapters.intake import COLOR, DEPTH, INFO, MASKS, CameraIntake, IntakeHooks
-from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.adapters.node_config import SceneNodeConfig, SyncConfig
 from instascene_ros.adapters.poses import PoseBuffer, TopicPoses
 
 
@@ -214,3 +214,22 @@ def test_time_that_starts_over_is_said_and_mapping_goes_on() -> None:
     assert bench.restarted == ["cam"]
     assert bench.jumps_m == []  # a new beginning is no jump
     np.testing.assert_array_equal(bench.delivered[1].T_world_camera, np.eye(4))
+
+
+def test_large_images_are_bounded_by_their_bytes() -> None:
+    """A set of 4000x500 px has 14 MB: two do not fit into 22 MB, and the older one is dropped and counted."""
+    bench = Bench(sync=SyncConfig(queue_mb=22))
+    bench.intake.add(INFO, made.info(50))
+    for stamp_ms in (100, 200, 300):
+        bench.intake.add(COLOR, made.color(stamp_ms, width=4000, height=500))
+        bench.intake.add(DEPTH, made.depth(stamp_ms, width=4000, height=500))
+    assert bench.intake.dropped_no_pose == 2  # with the second they were 28 MB
+    bench.pose(300)
+    assert bench.stamps_ms == [300]
+
+
+def test_large_images_without_partner_are_bounded_by_their_bytes() -> None:
+    bench = Bench(sync=SyncConfig(queue_mb=20))
+    for stamp_ms in (100, 200, 300, 400, 500):
+        bench.intake.add(COLOR, made.color(stamp_ms, width=4000, height=500))
+    assert bench.intake.sync.unmatched == 2  # of 6 MB each
