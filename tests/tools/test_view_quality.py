@@ -5,9 +5,11 @@ import pytest
 import torch
 from scenes import camera_of_width, tabletop, three_objects
 
+from instascene_ros.core.config import Config
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.rendering import make_rasterizer
+from instascene_ros.tools.bench_views import back_projected, mapped_online
 from instascene_ros.tools.view_quality import TestView, map_quality, observed_pixels, ssim_image
 
 CAMERA = camera_of_width(64)
@@ -66,6 +68,21 @@ def test_observed_is_what_a_frame_recorded_at_that_depth() -> None:
     assert not observed_pixels(one.camera, one.T_world_camera, depth_m, []).any()
     blind = Frame(0, other.camera, other.rgb, np.zeros_like(other.depth_m), other.T_world_camera)
     assert not observed_pixels(one.camera, one.T_world_camera, depth_m, [blind]).any()
+
+
+def test_both_maps_show_what_was_observed() -> None:
+    scene = tabletop(three_objects(), num_frames=8, width=96)
+    config, rasterizer, used = Config(), make_rasterizer("cpu"), scene.frames[::2]
+    views = [
+        TestView(f.camera, f.T_world_camera, f.rgb.astype(np.float32) / 255, depth_m,
+                 observed_pixels(f.camera, f.T_world_camera, depth_m, used))
+        for f, depth_m in zip(scene.frames[1::2], scene.true_depth_m[1::2], strict=True)
+    ]  # fmt: skip
+    for gaussians in (back_projected(used, config.mapping, rasterizer), mapped_online(used, config, rasterizer)):
+        quality = map_quality(gaussians, rasterizer, views)
+        assert quality.observed.psnr_db > 18 and quality.observed.depth_l1_cm < 0.3
+        assert quality.observed.shown > 0.95 and quality.num_gaussians > 1000
+        assert quality.row()["raw_psnr_db"] == quality.raw.psnr_db
 
 
 def test_ssim_is_one_for_the_same_image_and_low_for_noise() -> None:
