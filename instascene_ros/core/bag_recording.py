@@ -1,6 +1,7 @@
 """A rosbag2 as a recording: colour, depth, masks and poses of one camera, associated by stamp."""
 
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from instascene_ros.core.masks import Masks
 from instascene_ros.core.stored_images import COLOUR, DEPTH, LABELS, decode, metres, rgb_of
 from instascene_ros.core.tum import associate
 
+log = getLogger(__name__)
+MAX_DISTORTION = 0.05  # coefficients below it bend an image by a pixel or so
 MAX_IMAGE_GAP_S = 0.02  # colour, depth and masks of one frame are at most this far apart
 
 Where = tuple[int, int]  # (stamp, recorded at), ns, of one message of a topic
@@ -139,6 +142,8 @@ def _camera(bag: BagFile, topic: str) -> Camera:
     if bag.types[topic] != INFO:
         raise InvalidSceneError(f"{topic} is of type {bag.types[topic]}; expected {INFO}")
     info = bag.message(entry)
+    if np.abs(np.asarray(info.d, np.float64)).max(initial=0) > MAX_DISTORTION:
+        log.warning("%s has lens distortion, which is not corrected: record the rectified images", topic)
     try:
         k = [float(value) for value in info.k]
         return Camera(k[0], k[4], k[2], k[5], int(info.width), int(info.height))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import OPTICAL, BagWriter, camera_info, compressed, odometry, pose_stamped, transforms, write_bag
+from bags import OPTICAL, BagWriter, add_images, camera_info, compressed, odometry, pose_stamped, transforms, write_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -114,6 +114,25 @@ def test_compressed_topics_are_decoded(tmp_path: Path) -> None:
             bag.add("/rs/color/camera_info", ns, camera_info(ns, frame))
             bag.add("/slam/pose", ns, pose_stamped(ns, frame.T_world_camera))
     check_frames(open_recording(tmp_path / "bag"), frames)
+
+
+def test_lens_distortion_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = some_frames()
+    with BagWriter(tmp_path / "bag", "mcap") as bag:
+        add_images(bag, frames)
+        for frame in frames:
+            bag.add("/camera/pose", frame.stamp_ns, pose_stamped(frame.stamp_ns, frame.T_world_camera))
+    open_recording(tmp_path / "bag")
+    assert "distortion" not in caplog.text
+    with BagWriter(tmp_path / "bent", "mcap") as bag:
+        bent = camera_info(0, frames[0])
+        bent.d[0] = -0.3
+        bag.add("/camera/color/camera_info", 0, bent)
+        add_images(bag, frames)
+        for frame in frames:
+            bag.add("/camera/pose", frame.stamp_ns, pose_stamped(frame.stamp_ns, frame.T_world_camera))
+    open_recording(tmp_path / "bent")
+    assert "/camera/color/camera_info has lens distortion" in caplog.text
 
 
 REALSENSE = {
