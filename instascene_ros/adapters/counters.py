@@ -19,6 +19,7 @@ class SceneCounters:
     stage_ms: dict[str, float] = field(default_factory=dict)
     last_invalid: str = ""  # what was wrong with the last invalid frame
     num_gaussians: int = 0
+    num_refused: int = 0  # Gaussians that did not fit into the full map
     num_instances: int = 0
     map_id: str = ""
     _done_s: deque[float] = field(default_factory=lambda: deque(maxlen=30))

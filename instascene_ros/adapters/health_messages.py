@@ -62,6 +62,7 @@ def _mapping(health: SceneHealth, node_name: str, status: MapStatus) -> Diagnost
             **vars(health.tally()), bad_poses=health.bad_poses, sync_misses=health.misses() or "none",
             pose_jumps=sum(i.pose_jumps for i in intakes), time_jumps=sum(i.sync.time_jumps for i in intakes),
             duplicates=sum(i.sync.duplicates for i in intakes),
+            gaussians_refused=health.counters.num_refused,
             last_invalid=health.counters.last_invalid or "none", **stages,
         ),
     )  # fmt: skip

@@ -39,6 +39,7 @@ class SceneOwner:
             return
         self._newest_ns = max(self._newest_ns, update.stamp_ns)  # cameras overtake each other
         self._changed(self._newest_ns)
+        self.counters.num_refused = update.num_refused
         self.counters.integrated((self._now_ns() - update.stamp_ns) / 1e9, update.stage_ms)
 
     def reset(self) -> str:

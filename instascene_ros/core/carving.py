@@ -20,7 +20,7 @@ def carve(keyframe: Keyframe, evidence: Evidence, gaussians: GaussianMap) -> Boo
     """Lower the confidence of what the view contradicts; returns the surfels that are left."""
     through = evidence.seen_through > MIN_SHARE * evidence.looked
     hidden = _hidden(keyframe, evidence, gaussians)
-    leaves = torch.where(through, SEEN_THROUGH_LEAVES, torch.where(hidden, HIDDEN_LEAVES, 1.0))
+    leaves = 1 - (1 - SEEN_THROUGH_LEAVES) * through.float() - (1 - HIDDEN_LEAVES) * hidden.float()  # never both
     gaussians.confidence.mul_(leaves)
     return ~((through | hidden) & (gaussians.confidence < MIN_CONFIDENCE))
 

@@ -44,6 +44,9 @@ class MappingConfig:
     refine_steps: int = knob(2, "Gradient steps after each keyframe.", 0, 1000)
     refine_window: int = knob(6, "Recent keyframes that the steps look at.", 1, 100)
     max_gaussians: int = knob(1_000_000, "The map stops growing at this many Gaussians.", 1000, 50_000_000)
+    crop_radius_m: float = knob(
+        0.0, "Gaussians farther than this from where the camera was lately are dropped, m; 0 = never.", 0.0, 1e6
+    )
 
 
 @dataclass(frozen=True)

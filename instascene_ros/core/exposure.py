@@ -1,16 +1,18 @@
 """Exposure and white balance that change between frames: one gain per colour channel, from what the map shows."""
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering
+from instascene_ros.core.replay import Replayed
 
 MIN_ALPHA = 0.9  # what shines through would darken the map
 MAX_VALUE = 0.97  # brighter pixels may be saturated
@@ -82,9 +84,27 @@ class Exposure:
 @torch.no_grad()
 def gain_of(keyframe: Keyframe, rendering: Rendering) -> Float32[Tensor, " 3"]:
     """Factor per channel that takes the image to the map's colours, over pixels where both show one surface."""
-    same = keyframe.usable & ((rendering.depth_m - keyframe.depth_m).abs() < keyframe.tolerance_m)
-    same &= (rendering.alpha > MIN_ALPHA) & (keyframe.rgb < MAX_VALUE).all(-1)
+    images = (keyframe.rgb, keyframe.depth_m, keyframe.tolerance_m, keyframe.usable)
+    return _replayed_gain(*images, rendering.rgb, rendering.depth_m, rendering.alpha).gain
+
+
+class _Gain(NamedTuple):
+    gain: Float32[Tensor, " 3"]
+
+
+def _gain(
+    rgb: Float32[Tensor, "H W 3"],
+    depth_m: Float32[Tensor, "H W"],
+    tolerance_m: Float32[Tensor, "H W"],
+    usable: Bool[Tensor, "H W"],
+    shown_rgb: Float32[Tensor, "H W 3"],
+    shown_m: Float32[Tensor, "H W"],
+    alpha: Float32[Tensor, "H W"],
+) -> _Gain:
+    same = usable & ((shown_m - depth_m).abs() < tolerance_m) & (alpha > MIN_ALPHA) & (rgb < MAX_VALUE).all(-1)
     prior = 0.5 * PRIOR_SHARE * same.numel()
-    shown = (rendering.rgb * same[..., None]).sum((0, 1)) + prior
-    observed = (keyframe.rgb * (rendering.alpha * same)[..., None]).sum((0, 1)) + prior
-    return shown / observed
+    shown = (shown_rgb * same[..., None]).sum((0, 1)) + prior
+    return _Gain(shown / ((rgb * (alpha * same)[..., None]).sum((0, 1)) + prior))
+
+
+_replayed_gain = Replayed(_gain)

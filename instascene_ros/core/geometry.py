@@ -1,5 +1,7 @@
 """Rigid transforms, rotations and depth-image geometry. Transforms read `p_a = T_a_b @ p_b`; quaternions are wxyz."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
@@ -9,21 +11,33 @@ from instascene_ros.core import depth
 from instascene_ros.core.camera import Camera
 
 
+@lru_cache(maxsize=8)
+def _rotation_of_products(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "16 9"]:
+    """A rotation matrix is linear in the products of its unit quaternion's entries (w, x, y, z): their factors."""
+    factors = torch.zeros(4, 4, 3, 3, dtype=dtype)
+    w, x, y, z = range(4)
+    for axis in (x, y, z):  # diagonal: w^2 plus the own square minus the other two
+        for k in (w, x, y, z):
+            factors[k, k, axis - 1, axis - 1] = 1.0 if k in (w, axis) else -1.0
+    for i, j, k in ((x, y, z), (y, z, x), (z, x, y)):  # R_ij = 2 (q_i q_j - w q_k), R_ji = 2 (q_i q_j + w q_k)
+        factors[i, j, i - 1, j - 1] = factors[i, j, j - 1, i - 1] = 2.0
+        factors[w, k, i - 1, j - 1], factors[w, k, j - 1, i - 1] = -2.0, 2.0
+    return factors.reshape(16, 9).to(device)
+
+
 def rotation_from_quats(quats_wxyz: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation matrices of quaternions of any non-zero length."""
-    w, x, y, z = torch.nn.functional.normalize(quats_wxyz, dim=-1).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, dim=-1).reshape(*quats_wxyz.shape[:-1], 3, 3)
+    return (_products(quats_wxyz) @ _rotation_of_products(quats_wxyz.device, quats_wxyz.dtype)).unflatten(-1, (3, 3))
 
 
 def z_axis_from_quats(quats_wxyz: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
     """Third column of `rotation_from_quats`."""
-    w, x, y, z = torch.nn.functional.normalize(quats_wxyz, dim=-1).unbind(-1)
-    return torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], dim=-1)
+    return _products(quats_wxyz) @ _rotation_of_products(quats_wxyz.device, quats_wxyz.dtype)[:, 2::3]
+
+
+def _products(quats_wxyz: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 16"]:
+    unit = torch.nn.functional.normalize(quats_wxyz, dim=-1)
+    return (unit[..., :, None] * unit[..., None, :]).flatten(-2)
 
 
 def quats_from_rotations(rotations: Float[Tensor, "N 3 3"]) -> Float[Tensor, "N 4"]:

@@ -1,5 +1,6 @@
 """From posed RGB-D keyframes to a surfel map."""
 
+import logging
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,9 +22,11 @@ from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.refinement import RowAdam, refine
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
+from instascene_ros.core.room import near, with_room_for
 from instascene_ros.core.seeding import seed_surfels, unexplained
 from instascene_ros.core.splitting import split
 
+log = logging.getLogger(__name__)
 OLD_STRIDE = 7  # from one old keyframe to the next to be refined: neighbours show much the same
 
 
@@ -34,6 +37,7 @@ class Mapper:
     config: MappingConfig
     rasterizer: Rasterizer
     min_trace_weight: float
+    num_refused: int = 0  # seeds that did not fit into the map
     keyframes: list[Frame] = field(default_factory=list)
     _window: list[Keyframe] = field(default_factory=list)
     _optimizer: RowAdam = field(init=False)
@@ -62,6 +66,7 @@ class Mapper:
             self._revise(keyframe, rendering, gaussians)
         self._seed(keyframe, rendering, gaussians)
         self._remember(keyframe)
+        self._crop(gaussians)
         refine(gaussians, self._views_to_refine(), self.rasterizer, self._optimizer)
         return keyframe, self._render(frame, gaussians)
 
@@ -130,10 +135,27 @@ class Mapper:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)
 
     def _seed(self, keyframe: Keyframe, rendering: Rendering | None, gaussians: GaussianMap) -> None:
-        room = self.config.max_gaussians - len(gaussians)
         seeds = seed_surfels(keyframe, unexplained(keyframe, rendering))
-        gaussians.append(seeds.select(slice(0, max(room, 0))))
+        if len(gaussians) + len(seeds) > self.config.max_gaussians:
+            self._keep(with_room_for(len(seeds), keyframe, gaussians, self.config.max_gaussians), gaussians)
+            room = max(self.config.max_gaussians - len(gaussians), 0)
+            self._refuse(len(seeds) - room)
+            seeds = seeds.select(slice(0, room))
+        gaussians.append(seeds)
         self._optimizer.grow(gaussians)
+
+    def _refuse(self, count: int) -> None:
+        if count > 0 and self.num_refused == 0:
+            log.warning(
+                "the map is full at %d Gaussians: new surfaces are not mapped any more; raise mapping.max_gaussians, "
+                "set mapping.crop_radius_m, or map coarser (mapping.width_px)", self.config.max_gaussians
+            )  # fmt: skip
+        self.num_refused += max(count, 0)
+
+    def _crop(self, gaussians: GaussianMap) -> None:
+        if self.config.crop_radius_m > 0:
+            positions_m = torch.stack([view.position_m for view in self._window])
+            self._keep(near(gaussians, positions_m, self.config.crop_radius_m), gaussians)
 
     def _keep(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
         kept = Kept.of(rows)

@@ -46,6 +46,7 @@ class SceneUpdate:
     num_gaussians: int
     is_keyframe: bool
     stage_ms: dict[str, float]
+    num_refused: int = 0  # Gaussians that did not fit into the full map, so far
 
 
 class SceneMapper:
@@ -241,5 +242,5 @@ class SceneMapper:
     ) -> SceneUpdate:
         return SceneUpdate(
             frame.stamp_ns, self.instances, tuple(sorted(changed)), tuple(sorted(removed)), len(self.gaussians),
-            is_keyframe, watch.stage_ms,
+            is_keyframe, watch.stage_ms, self._mapper.num_refused,
         )  # fmt: skip

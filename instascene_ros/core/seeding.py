@@ -1,14 +1,18 @@
 """New surfels for what the map does not explain yet. All on the map's device; the count of seeds is the only wait."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.evidence import quality_of
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import quats_from_rotations
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering, pose_tensors
+from instascene_ros.core.replay import Replayed
 
 FULL_COVERAGE = 0.8  # standard deviation of a surfel per surfel spacing: what is behind must not shine through
 MIN_COSINE = 0.2  # flatter views stretch a surfel too far
@@ -25,10 +29,7 @@ def unexplained(keyframe: Keyframe, rendering: Rendering | None) -> Bool[Tensor,
 def seed_surfels(keyframe: Keyframe, new: Bool[Tensor, "H W"]) -> GaussianMap:
     """One surfel per grid cell of `new` pixels, on the observed surface, never across a depth or mask edge."""
     config, camera, images = keyframe.config, keyframe.camera, keyframe.images
-    allowed = new & images.seedable
-    chosen = _one_per_cell(allowed & images.fine, config.fine_stride_px) | _one_per_cell(
-        allowed & ~images.fine, config.seed_stride_px
-    )
+    chosen = _replayed_choice(new, images.seedable, images.fine, config=config).pixels
     pixels = chosen.reshape(-1).nonzero()[:, 0]
     rays, z = keyframe.rays.reshape(-1, 3)[pixels], keyframe.smooth_m.reshape(-1)[pixels]
     axes_camera, cosine = _surfel_axes(keyframe.normals_camera.reshape(-1, 3)[pixels], rays)
@@ -44,6 +45,21 @@ def seed_surfels(keyframe: Keyframe, new: Bool[Tensor, "H W"]) -> GaussianMap:
     surfels.birth_ns.fill_(keyframe.frame.stamp_ns)
     surfels.confidence = quality_of(z, keyframe) * cosine  # its own first observation
     return surfels
+
+
+class _Choice(NamedTuple):
+    pixels: Bool[Tensor, "H W"]
+
+
+def _choice(
+    new: Bool[Tensor, "H W"], seedable: Bool[Tensor, "H W"], fine: Bool[Tensor, "H W"], *, config: MappingConfig
+) -> _Choice:
+    allowed = new & seedable
+    finer = _one_per_cell(allowed & fine, config.fine_stride_px)
+    return _Choice(finer | _one_per_cell(allowed & ~fine, config.seed_stride_px))
+
+
+_replayed_choice = Replayed(_choice)
 
 
 def _one_per_cell(allowed: Bool[Tensor, "H W"], stride_px: int) -> Bool[Tensor, "H W"]:

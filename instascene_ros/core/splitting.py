@@ -6,7 +6,6 @@ inherit all it knows: position, votes, confidence.
 """
 
 import math
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float32
@@ -27,29 +26,28 @@ def split(
     keyframe: Keyframe, evidence: Evidence, gaussians: GaussianMap, max_new: int
 ) -> tuple[Bool[Tensor, " N"], GaussianMap]:
     """(which surfels are replaced, their halves), at most `max_new` rows more than before."""
-    sigma_px = _sigmas_px(keyframe, gaussians)
-    axis = sigma_px.argmax(dim=1)
-    wanted = (evidence.texture > MIN_TEXTURE) & (sigma_px.amax(dim=1) > keyframe.config.split_sigma_px)
+    axes = rotation_from_quats(gaussians.quats_wxyz)[..., :2]
+    sigma_px, axis = _sigmas_px(keyframe, gaussians, axes).max(dim=1)
+    wanted = (evidence.texture > MIN_TEXTURE) & (sigma_px > keyframe.config.split_sigma_px)
     wanted &= (evidence.agreed > MIN_LOOKED_PX) & (evidence.agreed > evidence.seen_through)
     rows = wanted.nonzero()[: max(max_new, 0), 0]
-    parents = gaussians.select(rows)
-    halved = torch.nn.functional.one_hot(axis[rows], 2).to(parents.log_scales.dtype)
-    direction = rotation_from_quats(parents.quats_wxyz)[..., :2].gather(2, axis[rows, None, None].expand(-1, 3, 1))
-    sigma_m = (parents.scales_m * halved).sum(-1, keepdim=True)
-    step_m = direction[..., 0] * sigma_m * STEP
-    log_scales = parents.log_scales + halved * math.log(SHRINK)
-    halves = replace(parents, means_m=parents.means_m + step_m, log_scales=log_scales)
-    halves.append(replace(parents, means_m=parents.means_m - step_m, log_scales=log_scales))
+    both = rows.repeat(2)
+    halves = gaussians.select(both)
+    side = torch.ones(2, len(rows), device=gaussians.device)
+    side[1] = -1.0
+    along = axis[both, None]
+    step_m = STEP * side.reshape(-1, 1) * halves.log_scales.gather(1, along).exp()
+    halves.means_m += step_m * axes[both].gather(2, along[:, None].expand(-1, 3, 1))[..., 0]
+    halves.log_scales.scatter_add_(1, along, torch.full_like(step_m, math.log(SHRINK)))
     replaced = torch.zeros_like(wanted)
     replaced[rows] = True
     return replaced, halves
 
 
-def _sigmas_px(keyframe: Keyframe, gaussians: GaussianMap) -> Float32[Tensor, "N 2"]:
+def _sigmas_px(keyframe: Keyframe, gaussians: GaussianMap, axes: Float32[Tensor, "N 3 2"]) -> Float32[Tensor, "N 2"]:
     """Standard deviation of each surfel along its two axes as this camera sees them, px."""
     toward = keyframe.position_m - gaussians.means_m
     distance_m = toward.norm(dim=-1, keepdim=True).clamp(min=keyframe.config.min_depth_m)
-    axes = rotation_from_quats(gaussians.quats_wxyz)[..., :2]
     along_view = (axes * (toward / distance_m)[..., None]).sum(1)
     across_view = (1 - along_view.square()).clamp(min=0).sqrt()
-    return gaussians.scales_m * across_view * keyframe.camera.fx / distance_m
+    return gaussians.scales_m * across_view * (keyframe.camera.fx / distance_m)

@@ -113,6 +113,7 @@ def map_frames(job: Run, console: Console) -> None:
                 job.timeline.drop(index, str(error))
                 continue
             row = job.timeline.add(index, update.stamp_ns, update.num_gaussians, update.instances)
+            row.update(refused=update.num_refused)
             row.update(keyframe=update.is_keyframe, stage_ms={k: round(v, 3) for k, v in update.stage_ms.items()})
             bar.say(f"{update.num_gaussians} Gaussians, {len(update.instances)} instances")
     if job.timeline.num_dropped == len(job.frames):
