@@ -90,3 +90,11 @@ def test_two_cameras_on_one_odometry_are_mapped_where_they_are() -> None:
             lambda: clouds and clouds[-1].width == 2, 90, lambda: f"two points: {drivers[0].status} {node.output}"
         )
         np.testing.assert_allclose(sorted(columns_of(clouds[-1])["x"]), [1.4, 1.6], atol=1e-5)
+
+
+def test_a_node_that_ends_says_good_bye_to_the_others() -> None:
+    """Without it they would believe in it for 20 s, and its shared memory would stay behind."""
+    with node_process("fake_scene", PARAMETERS) as node, client() as ros:
+        wait_until(lambda: "scene" in ros.node.get_node_names(), 90, lambda: "the node is seen")
+        assert node.stop() == 0
+        wait_until(lambda: "scene" not in ros.node.get_node_names(), 10, lambda: "the node is gone for others")

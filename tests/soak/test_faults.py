@@ -369,11 +369,12 @@ def test_lives_of_a_managed_node(ros: Client, node: NodeProcess) -> None:
 
 
 def test_memory_over_a_long_loop(ros: Client) -> None:
-    """The sample played over and over; the slope is that of the last half."""
+    """The sample played over and over; the slope is that of the last half. Small bounds are reached soon."""
     from long_loop import watched_loop
 
     minutes = times(20)
-    parameters = {"masks": "topic", "mapping.max_gaussians": 100_000, "max_pose_jump_m": 0.0}
+    bounds = {"mapping.max_gaussians": 20_000, "mapping.max_keyframes": 20, "mapping.width_px": 160}
+    parameters = {"masks": "topic", "max_pose_jump_m": 0.0, **bounds}
     with (
         node_process("instascene_ros.nodes.scene", parameters) as node,
         row("the sample over and over, minutes", minutes, node) as seen,
