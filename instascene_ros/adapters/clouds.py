@@ -72,7 +72,7 @@ def columns_of(cloud: PointCloud2) -> dict[str, Shaped[np.ndarray, " P"]]:
     """Every field as a column of its own.
 
     Raises:
-        InvalidFrameError: fewer bytes than the layout says, or fields of more than one element.
+        InvalidFrameError: fewer bytes than the layout says, fields of more than one element, or a layout that is none.
     """
     count, wanted = cloud.width * cloud.height, [f.name for f in cloud.fields]
     if len(cloud.data) < count * cloud.point_step or any(f.count != 1 for f in cloud.fields):
@@ -80,10 +80,21 @@ def columns_of(cloud: PointCloud2) -> dict[str, Shaped[np.ndarray, " P"]]:
             f"cloud of {count} points x {cloud.point_step} bytes has {len(cloud.data)} bytes, fields {wanted}; "
             "expected all bytes and one element a field"
         )
-    order = ">" if cloud.is_bigendian else "<"
-    formats = [_NUMPY_TYPES[f.datatype].newbyteorder(order) for f in cloud.fields]
-    layout = np.dtype(
-        {"names": wanted, "formats": formats, "offsets": [f.offset for f in cloud.fields], "itemsize": cloud.point_step}
-    )
+    layout = _layout_of(cloud)
+    if count == 0 or not wanted:
+        return {name: np.zeros(0, layout[name].newbyteorder("=")) for name in wanted}
     rows = np.frombuffer(bytes(cloud.data), layout, count)
     return {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in wanted}
+
+
+def _layout_of(cloud: PointCloud2) -> np.dtype:
+    order = ">" if cloud.is_bigendian else "<"
+    try:
+        formats = [_NUMPY_TYPES[f.datatype].newbyteorder(order) for f in cloud.fields]
+        names, offsets = [f.name for f in cloud.fields], [f.offset for f in cloud.fields]
+        return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": cloud.point_step})
+    except (KeyError, ValueError, TypeError, OverflowError) as error:  # numpy says what does not fit
+        fields = [(f.name, f.datatype, f.offset) for f in cloud.fields]
+        raise InvalidFrameError(
+            f"cloud has fields (name, datatype, offset) {fields} in points of {cloud.point_step} bytes: {error!r}"
+        ) from error

@@ -5,7 +5,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from sensor_msgs.msg import PointField
+from hypothesis import given
+from hypothesis import strategies as st
+from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instascene_ros.adapters.clouds import cloud_of, columns_of, pack_rgb, unpack_rgb, xyz_columns
@@ -64,3 +66,26 @@ def test_truncated_cloud_is_refused() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in length"):
         cloud_of(HEADER, {"x": np.zeros(3, np.float32), "y": np.zeros(2, np.float32)})
+
+
+FIELD = st.builds(
+    PointField,
+    name=st.sampled_from(["x", "y", "", "\u00e9"]),
+    offset=st.integers(0, 2**32 - 1) | st.integers(0, 20),
+    datatype=st.integers(0, 255) | st.integers(1, 8),
+    count=st.just(1) | st.integers(0, 2**32 - 1),
+)
+SIZE = st.integers(0, 5) | st.integers(0, 2**32 - 1)
+
+
+@given(st.lists(FIELD, max_size=4), SIZE, SIZE, SIZE, st.binary(max_size=64), st.booleans())
+def test_any_cloud_is_columns_of_its_size_or_a_named_error(
+    fields: list[PointField], width: int, height: int, step: int, data: bytes, big: bool
+) -> None:
+    cloud = PointCloud2(fields=fields, width=width, height=height, point_step=step, data=data, is_bigendian=big)
+    try:
+        columns = columns_of(cloud)
+    except InvalidFrameError as error:
+        assert str(error)
+    else:
+        assert all(len(column) == width * height for column in columns.values())
