@@ -33,7 +33,7 @@ class SyncConfig:
         0.02, "Stamps of colour, depth and masks may differ by this, s; equal stamps come first.", 0.0, 1.0
     )
     queue_size: int = knob(30, "Messages kept for each image topic while partners are missing.", 1, 1000)
-    queue_mb: int = knob(512, "The same in MB for each camera: large images fill it first.", 1, 1_000_000)
+    queue_mb: int = knob(128, "The same in MB for each camera: large images fill it first.", 1, 1_000_000)
     wait_s: float = live_knob(1.0, "A colour image waits this long for its depth and masks, s.", 0.0, 60.0)
     jump_back_s: float = knob(1.0, "Stamps that go back by more than this mean that time restarted, s.", 0.0, 3600.0)
 
