@@ -20,6 +20,7 @@ WIDTHS = {"means_m": 3, "quats_wxyz": 4, "log_scales": 2, "opacity_logits": 1, "
 DEPTH_WEIGHT = 2.0  # per metre, against colour errors of 0..1
 NORMAL_WEIGHT = 0.05
 MIN_ALPHA = 0.5  # less covered pixels do not tell what colour their surfels should have
+ROWS_AT_ONCE = 16_384  # of a step on a CPU: they and what is derived from them fit its cache
 MAX_OPACITY_LOGIT = 6.0  # sigmoid saturates beyond: nothing could be learned any more
 
 
@@ -79,16 +80,21 @@ class RowAdam:
         gaussians.opacity_logits.clamp_(max=MAX_OPACITY_LOGIT)
 
     def _step(self, columns: list[Tensor], gradients: dict[str, Tensor]) -> None:
-        gradient = torch.cat([gradients[name].reshape(len(self._steps), -1) for name in WIDTHS], dim=1)
-        touched = (gradient != 0).any(dim=1, keepdim=True)
-        self._steps += touched[:, 0]
-        count = self._steps.clamp(min=1)[:, None]
-        self._first.lerp_(gradient, 0.1 * touched)
-        self._second.lerp_(gradient.square(), 0.001 * touched)
-        first, second = self._first / (1 - 0.9**count), self._second / (1 - 0.999**count)
-        update = torch.where(touched, self._rates * first / (second.sqrt() + 1e-12), 0.0)
-        for column, part in zip(columns, update.split(list(WIDTHS.values()), dim=1), strict=True):
-            column -= part.reshape(column.shape)
+        """Rows without a gradient are left alone, the others taken some at a time: memory does not follow the map."""
+        tables = [gradients[name].reshape(len(self._steps), -1) for name in WIDTHS]
+        touched = torch.zeros_like(self._steps, dtype=torch.bool)
+        for table in tables:
+            touched |= (table != 0).any(dim=1)
+        for rows in touched.nonzero()[:, 0].split(ROWS_AT_ONCE):
+            gradient = torch.cat([table[rows] for table in tables], dim=1)
+            self._steps[rows] += 1
+            count = self._steps[rows, None]
+            first = self._first[rows].lerp_(gradient, 0.1)
+            second = self._second[rows].lerp_(gradient.square_(), 0.001)
+            self._first[rows], self._second[rows] = first, second
+            update = self._rates * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-12)
+            for column, part in zip(columns, update.split(list(WIDTHS.values()), dim=1), strict=True):
+                column[rows] -= part.reshape(len(rows), *column.shape[1:])
 
 
 def refine(gaussians: GaussianMap, views: Sequence[Keyframe], rasterizer: Rasterizer, optimizer: RowAdam) -> None:
