@@ -25,6 +25,12 @@ DRIVER_TOPICS = {
     "sim": ("/camera/image", "/camera/camera_info", "/camera/depth_image"),
 }  # fmt: skip
 STREAMS = ("color/image", "color/camera_info", "depth/image")
+# image_transport's topics beside the raw one (parameters color_transport, depth_transport)
+TRANSPORTS = {
+    "color/image": ("", "/compressed"),
+    "color/camera_info": ("",),
+    "depth/image": ("", "/compressed", "/compressedDepth"),
+}
 TOPIC_ARGUMENTS = ("color_topic", "camera_info_topic", "depth_topic")
 
 
@@ -66,7 +72,12 @@ def remappings(context: LaunchContext) -> list[tuple[str, str]]:
     camera = (argument(context, "cameras") or "camera").split(",")[0].strip()
     driver = DRIVER_TOPICS.get(argument(context, "camera_config"), ("", "", ""))
     given = [argument(context, name) or topic for name, topic in zip(TOPIC_ARGUMENTS, driver, strict=True)]
-    found = [(f"{camera}/{stream}", topic) for stream, topic in zip(STREAMS, given, strict=True) if topic]
+    found = [
+        (f"{camera}/{stream}{transport}", f"{topic}{transport}")
+        for stream, topic in zip(STREAMS, given, strict=True)
+        for transport in TRANSPORTS[stream]
+        if topic
+    ]
     if pose_topic := argument(context, "pose_topic"):
         found += [(f"{camera}/pose", pose_topic), ("odom", pose_topic)]
     return found + transforms(context)

@@ -127,8 +127,11 @@ def test_transforms_are_the_robots_unless_every_robot_has_its_own() -> None:
 def test_a_sensor_brings_its_topics_and_parameters(sensor: str) -> None:
     nodes, _ = described(ROBOT, camera_config=sensor, cameras="wrist, head", depth_topic="/my/depth")
     found = remapped(nodes)
-    assert set(found) == {f"wrist/{stream}" for stream in ("color/image", "color/camera_info", "depth/image")}
+    raw = {f"wrist/{stream}" for stream in ("color/image", "color/camera_info", "depth/image")}
+    packed = {f"wrist/{t}" for t in ("color/image/compressed", "depth/image/compressed", "depth/image/compressedDepth")}
+    assert set(found) == raw | packed
     assert found["wrist/depth/image"] == "/my/depth", "what is given by hand overrules the sensor"
+    assert found["wrist/depth/image/compressedDepth"] == "/my/depth/compressedDepth"
     files = [Path(file).name for file, is_file in nodes[0]._Node__expanded_parameter_arguments if is_file]
     assert files[:2] == ["instascene.yaml", f"{sensor}.yaml"], "the defaults first: later files win"
 
