@@ -81,7 +81,7 @@ class RowAdam:
 
     def _step(self, columns: list[Tensor], gradients: dict[str, Tensor]) -> None:
         """Rows without a gradient are left alone, the others taken some at a time: memory does not follow the map."""
-        tables = [gradients[name].reshape(len(self._steps), -1) for name in WIDTHS]
+        tables = [gradients[name].reshape(len(self._steps), width) for name, width in WIDTHS.items()]
         touched = torch.zeros_like(self._steps, dtype=torch.bool)
         for table in tables:
             touched |= (table != 0).any(dim=1)

@@ -135,3 +135,17 @@ def test_the_map_stops_growing_at_its_limit() -> None:
     gaussians = GaussianMap.empty()
     mapper(replace(CONFIG, max_gaussians=100)).integrate(wall(), gaussians)
     assert len(gaussians) == 100
+
+
+def test_frames_that_show_no_surface_leave_the_map_empty_and_mapping_goes_on() -> None:
+    one, gaussians = mapper(replace(CONFIG, refine_steps=4)), GaussianMap.empty()
+    depth_m = np.zeros((48, 64), np.float32)
+    depth_m[10, 10] = 1.0  # a single pixel has no normal
+    for stamp in range(8):
+        _, rendering = one.integrate(wall(stamp_ns=stamp, depth_m=depth_m), gaussians)
+    assert len(gaussians) == 0 and not rendering.alpha.any()
+    one.integrate(wall(stamp_ns=9), gaussians)
+    assert len(gaussians) > 500
+    for stamp in range(10, 18):  # and when all of it has gone again
+        one.integrate(wall(CONFIG.max_depth_m + 1, stamp_ns=stamp), gaussians)
+    assert len(gaussians) == 0
