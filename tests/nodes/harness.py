@@ -45,7 +45,8 @@ class NodeProcess:
             os.environ.get("PYTHONPATH", ""),
         ]
         path = os.pathsep.join(folders)
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("OMP_NUM_THREADS", "1")
         self.process = subprocess.Popen(
             argv, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", "87")
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # of the nodes: tests leave them one
 
 from harness import Client, client, node_process, wait_until
 from std_srvs.srv import SetBool
