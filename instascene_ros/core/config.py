@@ -94,6 +94,44 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
+class RefinementConfig:
+    """The offline route on a finished map: InstaScene's association and its feature field, with the paper's values."""
+
+    min_mask_share: float = knob(
+        0.5, "A mask holds a Gaussian of whose weight in the view it has more than this; the paper: 0.", 0.0, 1.0
+    )
+    min_mask_gaussians: int = knob(50, "Masks that show fewer Gaussians are left out.", 1, 1_000_000)
+    max_unlabelled_share: float = knob(0.7, "A view of which a mask shows less than the rest is ignored.", 0.0, 1.0)
+    min_visible_gaussians: int = knob(
+        0, "A view of which a mask shows at least this many is not ignored; 0: only by share.", 0, 1_000_000
+    )
+    min_containment: float = knob(0.8, "A mask holds another when it covers more than this share of it.", 0.5, 1.0)
+    max_split_share: float = knob(0.3, "A mask that more of its views split covers several objects.", 0.0, 1.0)
+    min_consensus: float = knob(0.9, "Masks are one object when this share of their shared observers agree.", 0.1, 1.0)
+    part_radius_m: float = knob(0.1, "Parts of an object are at most this far apart, m.", 0.001, 10.0)
+    min_part_neighbours: int = knob(4, "Gaussians within that radius that make a part.", 1, 1000)
+    min_detected_share: float = knob(
+        0.5, "A Gaussian belongs to an object when more than this share of the views that see it say so.", 0.0, 1.0
+    )
+    max_shared_share: float = knob(0.8, "An object that shares more than this with another is dropped.", 0.0, 1.0)
+    min_remedy_share: float = knob(
+        0.8, "A suspect mask is trusted again when one object has more than this share of it.", 0.0, 1.0
+    )
+    steps: int = knob(0, "Steps of the feature field; 0: 10,000 on a GPU, 1,000 on a CPU.", 0, 1_000_000)
+    samples: int = knob(32 * 1024, "Pixels of one view in a step; an eighth of it on a CPU.", 1, 10_000_000)
+    many_samples: int = knob(
+        64 * 1024, "Pixels of several views, and Gaussians, in a step; an eighth of it on a CPU.", 1, 10_000_000
+    )
+    multi_view_every: int = knob(5, "Every this many steps look at several views at once.", 1, 1000)
+    neighbour_views: int = knob(2, "Views before and after that such a step looks at.", 0, 100)
+    learning_rate: float = knob(2.5e-2, "Step size (Adam) of the features.", 1e-6, 1.0)
+    single_view_weight: float = knob(1.0, "Weight of the loss within a view, 1e-6.", 0.0, 1e6)
+    multi_view_weight: float = knob(1.0, "Weight of the loss over several views, 1e-6.", 0.0, 1e6)
+    spatial_weight: float = knob(2.5, "Weight of the loss between Gaussians, 1e-6.", 0.0, 1e6)
+    min_similarity: float = knob(0.9, "Gaussians this similar to an object's mean feature belong to it.", -1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class SegmentationConfig:
     """The RGB-D geometric segmenter, which needs no weights."""
 
@@ -139,5 +177,6 @@ class Config:
 
     mapping: MappingConfig = field(default_factory=MappingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     completion: CompletionConfig = field(default_factory=CompletionConfig)

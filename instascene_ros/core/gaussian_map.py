@@ -1,7 +1,7 @@
 """The map: 2D Gaussians (surfels) as row-aligned columns on one device."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from instascene_ros.core.geometry import z_axis_from_quats
 from instascene_ros.core.growing_rows import GrowingRows, Kept
 
 NUM_VOTES = 4  # labels remembered per Gaussian (method: streaming votes)
+NUM_FEATURES = 16
 
 
 @dataclass
@@ -31,6 +32,7 @@ class GaussianMap:
     vote_ids: Int32[Tensor, "N 4"]  # segment id of each vote, 0 = free slot
     vote_weights: Float32[Tensor, "N 4"]  # accumulated alpha*T of each vote
     birth_ns: Int64[Tensor, " N"]  # stamp of the frame that seeded it
+    features: Float32[Tensor, "N 16"] | None = None  # unit, only when refined; 0 for what was added since
 
     def __post_init__(self) -> None:
         self._growing = GrowingRows()  # not a column: a changed copy gets room of its own
@@ -86,7 +88,10 @@ class GaussianMap:
         return z_axis_from_quats(self.quats_wxyz)
 
     def _each_column(self, change: Callable[[str, Tensor], Tensor]) -> "GaussianMap":
-        return GaussianMap(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
+        return GaussianMap(**{name: change(name, getattr(self, name)) for name in self._names()})
+
+    def _names(self) -> list[str]:
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
 
     def select(self, rows: Bool[Tensor, " N"] | Int64[Tensor, " R"] | slice) -> "GaussianMap":
         """A new map of the chosen rows."""
@@ -98,6 +103,8 @@ class GaussianMap:
 
     def append(self, other: "GaussianMap") -> None:
         """Add the rows of another map at the end."""
+        if self.features is not None and other.features is None:
+            other = replace(other, features=other.means_m.new_zeros(len(other), NUM_FEATURES))
         self._change(lambda name, column: self._growing.append(name, column, getattr(other, name)))
 
     def keep(self, rows: Bool[Tensor, " N"] | Kept) -> None:
@@ -110,10 +117,10 @@ class GaussianMap:
         return self._each_column(lambda _, column: column.to(device))
 
     def _change(self, change: Callable[[str, Tensor], Tensor]) -> None:
-        changed = {f.name: change(f.name, getattr(self, f.name)) for f in fields(self)}
+        changed = {name: change(name, getattr(self, name)) for name in self._names()}
         for name, column in changed.items():
             setattr(self, name, column)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column as a numpy array on the host, by name."""
-        return {f.name: getattr(self, f.name).detach().cpu().numpy() for f in fields(self)}
+        return {name: getattr(self, name).detach().cpu().numpy() for name in self._names()}

@@ -12,7 +12,7 @@ from instascene_ros.core.atomic_file import replacing
 from instascene_ros.core.column_file import UNREADABLE, read_columns, write_columns
 from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.errors import InvalidSceneError
-from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.gaussian_map import NUM_FEATURES, GaussianMap
 from instascene_ros.core.instances import Instances
 
 FORMAT, VERSION = "instascene map", 2  # 1: without `state`
@@ -70,7 +70,10 @@ def load_map(path: Path) -> SavedMap:
 
 
 def _saved_map(stored: Columns) -> SavedMap:
-    columns = checked(GaussianMap.empty().columns(), under("gaussians", stored))
+    expected = GaussianMap.empty().columns()
+    if "gaussians.features" in stored:  # only of a refined map
+        expected["features"] = np.zeros((0, NUM_FEATURES), np.float32)
+    columns = checked(expected, under("gaussians", stored))
     for name, column in columns.items():
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise ValueError(f"some Gaussians have no finite {name}")

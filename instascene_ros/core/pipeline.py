@@ -14,7 +14,7 @@ from instascene_ros.core.camera import Camera
 from instascene_ros.core.catalogue import Catalogue
 from instascene_ros.core.columns import prefixed, under
 from instascene_ros.core.config import Config
-from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
+from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
@@ -24,6 +24,9 @@ from instascene_ros.core.mapper import Mapper
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.observation import observe_object
+from instascene_ros.core.offline.adoption import adopt
+from instascene_ros.core.offline.refiner import Refinement, Snapshot
+from instascene_ros.core.preparation import prepared
 from instascene_ros.core.protocols import Segmenter
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
@@ -110,7 +113,7 @@ class SceneMapper:
         """
         watch = Stopwatch()
         with watch("prepare"):
-            frame = self._prepare(frame)
+            frame = prepared(frame, self.config.mapping, self.rasterizer.device)
         if not self._mapper.is_keyframe(frame):
             return self._update(frame, set(), set(), watch, is_keyframe=False)
         with watch("segment"):
@@ -146,6 +149,18 @@ class SceneMapper:
             instance_id, revision, self.map_id, self.gaussians, self.labels(), self.keyframes, self.rasterizer, UP,
             max_views or self.config.completion.max_views,
         )  # fmt: skip
+
+    def unrefined(self) -> Snapshot:
+        """What `Refiner` works from, which may run beside a paused scene."""
+        labels = self._tracker.labels(self.gaussians).cpu().numpy()
+        settled = frozenset(i for i, record in self._tracker.records.items() if record.edited)
+        return Snapshot(self.gaussians.copied(), tuple(self.keyframes), labels, settled)
+
+    def adopt(self, refinement: Refinement) -> tuple[int, ...]:
+        """Publish refined instances; returns the affected ids. Raises InvalidEditError if the map has changed since."""
+        affected = adopt(refinement, self._tracker, self.gaussians)
+        self._publish_edit(affected)
+        return affected
 
     def merge(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Make several instances one, under the first id, for good; returns the affected ids.
@@ -213,17 +228,6 @@ class SceneMapper:
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
-
-    def _prepare(self, frame: Frame) -> Frame:
-        width_px = self.config.mapping.width_px or (640 if self.rasterizer.device == "cuda" else 320)
-        frame = frame.resized(min(width_px, frame.camera.width))
-        low_m, high_m = self.config.mapping.min_depth_m, self.config.mapping.max_depth_m
-        if not ((frame.depth_m >= low_m) & (frame.depth_m <= high_m)).any():
-            raise InvalidFrameError(
-                f"no pixel has depth between {low_m} m and {high_m} m "
-                "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
-            )
-        return frame
 
     def _with_masks(self, frame: Frame) -> Frame:
         if frame.masks is not None:

@@ -14,6 +14,7 @@ from instascene_ros.core.versions import versions
 from instascene_ros.models import make_segmenter
 from instascene_ros.tools import bench_online
 from instascene_ros.tools.bench_ids import id_figures
+from instascene_ros.tools.bench_instances import bench_instances, jobs_of
 from instascene_ros.tools.bench_rendering import default_sizes, rendering_figures
 from instascene_ros.tools.figures import Budget, Table
 from instascene_ros.tools.options import BenchOptions
@@ -38,6 +39,8 @@ def bench(options: BenchOptions, console: Console) -> None:
         rasterizer = make_rasterizer(options.device)
         table, kept = rendering_figures(rasterizer, *default_sizes(rasterizer), options.repeats)
         tables, budgets = [*tables, table], budgets + kept
+    if options.instances:
+        tables.append(bench_instances(jobs_of(options), options.jobs, console))
     tables.append(Table("Budgets", [budget.row() for budget in budgets]))
     for table in tables:
         console.print(table.markdown() + "\n", highlight=False, soft_wrap=True, markup=False)

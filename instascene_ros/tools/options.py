@@ -82,6 +82,9 @@ class RunOptions:
     frames: Frames = FrameRange()
     every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1
     width: Annotated[int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")] = 0
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Refine the instances with all masks at once when the map is finished.")
+    ] = False
     complete: Annotated[
         str,
         typer.Option(
@@ -117,6 +120,13 @@ class BenchOptions:
     rendering: Annotated[bool, typer.Option(help="Time the renderer.")] = True
     ids: Annotated[bool, typer.Option(help="Follow the ids of a scene that has ground truth.")] = False
     repeats: Annotated[int, typer.Option(min=1, help="Timed renderings of each kind.")] = 20
+    instances: Annotated[
+        list[Path] | None, typer.Option(help="Score instances, ours and others', on this generated scene; repeatable.")
+    ] = None
+    seeds: Annotated[int, typer.Option(min=0, help="Draws of noisy masks for that; 0 = the recorded --masks.")] = 5
+    masks_every: Annotated[int, typer.Option(min=1, help="Only every Nth frame has masks, for that.")] = 1
+    steps: Annotated[int, typer.Option(min=0, help="Steps of the feature field, for that; 0 = the default.")] = 0
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, for that.")] = 1
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file, too.")] = None
 
 

@@ -13,6 +13,7 @@ from instascene_ros.core.config import Config
 from instascene_ros.core.errors import InstasceneError, InvalidFrameError, InvalidSceneError
 from instascene_ros.core.instances import InstanceState
 from instascene_ros.core.map_file import SavedMap, save_map, write_splats
+from instascene_ros.core.offline.refiner import Refiner
 from instascene_ros.core.pipeline import SceneMapper
 from instascene_ros.core.protocols import Prior
 from instascene_ros.core.recording import Recording
@@ -23,7 +24,7 @@ from instascene_ros.core.run_files import CompletedFolder, Timeline
 from instascene_ros.core.versions import versions
 from instascene_ros.models import make_prior, make_segmenter
 from instascene_ros.tools.options import ALL, NONE, RunOptions
-from instascene_ros.tools.progress import stage
+from instascene_ros.tools.progress import fraction, stage
 from instascene_ros.tools.report import write_report
 from instascene_ros.tools.views import test_views, write_views
 
@@ -94,6 +95,8 @@ def run(options: RunOptions, console: Console) -> Run:
     job = prepare(options)
     run_files.clear_earlier_run(options.out)
     _timed(job, "mapping", lambda: map_frames(job, console))
+    if options.refine:
+        _timed(job, "refining", lambda: refine_instances(job, console))
     write_map(job)
     _timed(job, "completion", lambda: complete_objects(job, console))
     if options.views:
@@ -120,6 +123,14 @@ def map_frames(job: Run, console: Console) -> None:
         raise InvalidSceneError(
             f"none of the {len(job.frames)} frames can be used; the first: {job.timeline.rows[0]['dropped']}"
         )
+
+
+def refine_instances(job: Run, console: Console) -> None:
+    """Decide anew on all instances from all remembered keyframes."""
+    mapper = job.mapper
+    with fraction(console, "Refining") as report:
+        refiner = Refiner(mapper.unrefined(), job.rasterizer, mapper.config, job.options.seed)
+        mapper.adopt(refiner.run(report))
 
 
 def write_map(job: Run) -> None:

@@ -1,0 +1,22 @@
+"""What is done to a frame before it is mapped."""
+
+from instascene_ros.core.config import MappingConfig
+from instascene_ros.core.errors import InvalidFrameError
+from instascene_ros.core.frame import Frame
+
+
+def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
+    """The frame at the width that maps are made at on `device`.
+
+    Raises:
+        InvalidFrameError: it has no usable depth.
+    """
+    width_px = config.width_px or (640 if device == "cuda" else 320)
+    frame = frame.resized(min(width_px, frame.camera.width))
+    low_m, high_m = config.min_depth_m, config.max_depth_m
+    if not ((frame.depth_m >= low_m) & (frame.depth_m <= high_m)).any():
+        raise InvalidFrameError(
+            f"no pixel has depth between {low_m} m and {high_m} m "
+            "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
+        )
+    return frame
