@@ -50,6 +50,7 @@ def fraction(console: Console, title: str) -> Iterator[Callable[[str, float], No
     with _bar(console, TaskProgressColumn()) as progress:
         task = progress.add_task(title, total=1.0, note="")
         yield lambda step, done: progress.update(task, completed=done, note=step)
+        progress.update(task, completed=1.0, note="")
 
 
 def _bar(console: Console, count: ProgressColumn) -> Progress:
