@@ -3,6 +3,7 @@
 An instance is background when it is
 - flat and large: most of its points lie on one plane, and that is longer than `max_flat_size_m` and half as wide
   (table, floor, wall; a placemat or a tray is smaller, a large box has faces in several planes);
+- flat and never seen whole: the image border has cut it off in every view so far, as it does with a table from near;
 - hollow and large: its surfaces face inwards (a corner of a room, floor and wall in one mask);
 - or larger than any object (`max_object_size_m`).
 """
@@ -18,22 +19,19 @@ MIN_ASPECT = 0.5  # width per length of a support surface, of `max_flat_size_m`
 INWARD_SHARE = 0.6  # of the surface that faces inwards in a corner of a room
 
 
-def is_background(samples: Samples, config: TrackingConfig) -> Bool[np.ndarray, " K"]:
-    """Whether each instance is a support surface or a room."""
+def is_background(
+    samples: Samples, seen_whole: Bool[np.ndarray, " K"], config: TrackingConfig
+) -> Bool[np.ndarray, " K"]:
+    """Whether each instance is a support surface or a room; `seen_whole`: in at least one view."""
     axes = samples.principal_axes()
     low, high = samples.extents(axes, TRIM)
     width_m, length_m = np.sort(high - low, axis=1)[:, 1:].T
-    middle_m = np.einsum("kij,kj->ki", axes, (low + high) / 2)
+    middle = samples.extents(axes, 0.5)[0]  # medians
     count = np.maximum(samples.valid.sum(axis=1), 1)
-    from_middle_m = samples.points_m - middle_m[:, None]
-    off_plane_m = np.abs(_about_median(np.einsum("kbi,ki->kb", samples.points_m, axes[:, :, 0]), samples.valid))
+    off_plane_m = np.abs((samples.points_m @ axes[:, :, :1].astype(np.float32))[..., 0] - middle[:, :1])
     flat = ((off_plane_m < config.flat_thickness_m) & samples.valid).sum(axis=1) >= config.min_flat_share * count
-    inward = ((samples.normals * from_middle_m).sum(-1) < 0) & samples.valid
-    hollow = inward.sum(axis=1) >= INWARD_SHARE * count
+    middle_m = np.einsum("kij,kj->ki", axes, (low + high) / 2).astype(np.float32)
+    outward = np.einsum("kbi,kbi->kb", samples.normals, samples.points_m - middle_m[:, None])
+    hollow = ((outward < 0) & samples.valid).sum(axis=1) >= INWARD_SHARE * count
     wide = (length_m > config.max_flat_size_m) & (width_m > MIN_ASPECT * config.max_flat_size_m)
-    return (flat & wide) | (hollow & wide) | (length_m > config.max_object_size_m)
-
-
-def _about_median(values: np.ndarray, valid: Bool[np.ndarray, "K B"]) -> np.ndarray:
-    """Values less the median of the valid ones of each row."""
-    return values - np.nanmedian(np.where(valid, values, np.nan), axis=1, keepdims=True)
+    return (flat & (wide | ~seen_whole)) | (hollow & wide) | (length_m > config.max_object_size_m)

@@ -19,7 +19,7 @@ from instascene_ros.core.instances import Instances
 from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes, observed_fraction
 from instascene_ros.core.tracker import Tracker
 
-SAMPLES = 1024  # points of an instance that its extent is measured on
+SAMPLES = 512  # points of an instance that its extent is measured on
 
 
 @dataclass
@@ -64,8 +64,10 @@ class Catalogue:
 
     def _objects(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples) -> Int64[np.ndarray, " O"]:
         """Which rows are no background, or were edited by a user, who knows better."""
-        edited = np.array([tracker.records[i].edited for i in ids.tolist()], bool)
-        return np.nonzero(edited | ~is_background(samples, self.config))[0]
+        records = [tracker.records[i] for i in ids.tolist()]
+        edited = np.array([r.edited for r in records], bool)
+        seen_whole = np.array([r.num_whole_views > 0 for r in records], bool)
+        return np.nonzero(edited | ~is_background(samples, seen_whole, self.config))[0]
 
     def _solid(
         self, gaussians: GaussianMap, columns: Int64[Tensor, " N"], ids: Int64[np.ndarray, " K"], kept: set[int]

@@ -67,6 +67,9 @@ class TrackingConfig:
     min_target_share: float = knob(
         0.3, "A mask extends a segment that fills this share of the mask's mapped part.", 0.01, 1.0
     )
+    spread_radius_m: float = knob(
+        0.015, "Surface without a vote takes on, faintly, the label of what is this near, m.", 0.001, 1.0
+    )
     min_consensus: float = knob(0.6, "Segments are one object when this share of their observers agree.", 0.1, 1.0)
     consensus_prior_views: float = knob(
         2.0, "Views that it takes to change the standing verdict on two segments.", 0.0, 100.0

@@ -82,12 +82,6 @@ class ConsensusGraph:
         self._row_of[key] = row = self._free.pop()
         return row
 
-    def inherit(self, child: int, parent: int) -> None:
-        """A part cut out of `parent` starts with what is known of the parent."""
-        for other in sorted(self._partners.get(parent, set()) - {child}):
-            pair = self.count(parent, other)
-            self.add(child, other, pair.observers, pair.supporters)
-
     def forget(self, segment: int) -> None:
         """Drop a segment that no longer exists."""
         for other in self._partners.pop(segment, ()):

@@ -18,6 +18,8 @@ from instascene_ros.core.rendering.contract import Trace
 
 REFERENCE_WIDTH_PX = 320  # pixel counts in the configuration are meant at this image width
 BORDER_WEIGHT = 0.05
+THIN_SHARE = 0.5  # a mask of which more is border shows a thin thing
+THIN_BORDER_WEIGHT = 0.3
 MASKS_EACH = 2  # masks of one view that a Gaussian can be seen in
 
 
@@ -45,21 +47,31 @@ class MaskTrace:
 
         Border pixels hardly vote: masks are off by some pixels there, and a Gaussian seen across a border would sit
         in two masks of one view (the exclusion that InstaScene's code lost from MaskClustering). They vote a little,
-        so that what is only ever seen at a border still gets a label.
+        so that what is only ever seen at a border still gets a label, and more in masks of thin things, which are all
+        border.
         """
         device, scale = trace.pixels.device, showing.shape[1] / REFERENCE_WIDTH_PX
         labels = torch.from_numpy(masks.labels).to(device)
-        border = _border(labels, max(1, round(config.border_px * scale)))
-        weight = torch.where(border, BORDER_WEIGHT, 1.0) * showing / scale**2
+        width = len(masks) + 1
+        weight = _pixel_weights(labels, width, max(1, round(config.border_px * scale))) * showing / scale**2
         in_view = torch.zeros(num_gaussians, dtype=torch.bool, device=device)
         in_view[trace.gaussians] = True
         rows = torch.nonzero(in_view)[:, 0]
         rank = torch.cumsum(in_view, dim=0) - 1
-        width = len(masks) + 1
         cells = rank[trace.gaussians] * width + labels.reshape(-1)[trace.pixels]
         sums = torch.zeros(len(rows) * width, device=device)
         sums.index_add_(0, cells, trace.weights * weight.reshape(-1)[trace.pixels])
         return cls(rows, *_heaviest(sums.reshape(-1, width)), masks.cut_off())
+
+
+def _pixel_weights(labels: Int32[Tensor, "H W"], num_labels: int, radius_px: int) -> Float32[Tensor, "H W"]:
+    """1 inside masks, less at their borders."""
+    border, label_of = _border(labels, radius_px), labels.reshape(-1).long()
+    area_px, rim_px = torch.zeros(2, num_labels, device=labels.device)
+    area_px.index_add_(0, label_of, torch.ones_like(label_of, dtype=torch.float32))
+    rim_px.index_add_(0, label_of, border.reshape(-1).float())
+    at_border = torch.where(rim_px > THIN_SHARE * area_px, THIN_BORDER_WEIGHT, BORDER_WEIGHT)
+    return torch.where(border, at_border[label_of].reshape(labels.shape), 1.0)
 
 
 def _border(labels: Int32[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]:
@@ -120,10 +132,15 @@ class Overlap:
         return dict(zip(self.labels[found].tolist(), best[found].tolist(), strict=True))
 
     def parts(self, config: TrackingConfig) -> list[tuple[int, int]]:
-        """(column, mask) of every real part of a label that several masks share, but for its largest part."""
+        """(column, mask) of every real part of a label that several masks share, but for its largest part.
+
+        A part is real when it is a fair share of the label, and no mask holds nearly all of that; or nearly all of its
+        mask, however large the label is: else a small thing could never leave a table that once swallowed it.
+        """
         visible = self.visible
-        least = np.maximum(config.min_part_share * visible, config.min_visible_px)
-        real = (self.weights >= least) & (self.labels > 0)
-        real &= self.weights.max(axis=0) <= config.min_containment * visible
+        divided = self.weights.max(axis=0) <= config.min_containment * visible
+        real = divided & (self.weights >= config.min_part_share * visible)
+        real |= self.weights > config.min_containment * self.weights.sum(axis=1, keepdims=True)
+        real &= (self.weights >= config.min_visible_px) & (self.labels > 0)
         real[self.weights.argmax(axis=0), np.arange(len(self.labels))] = False
         return [(int(column), int(mask)) for mask, column in np.argwhere(real)]

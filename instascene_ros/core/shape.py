@@ -92,11 +92,11 @@ def boxes(
 
 def _axes(samples: Samples, row: int, up: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, "3 3"]:
     points_m = samples.points_m[row][samples.valid[row]]
-    upright = upright_axes(points_m[:: 1 + len(points_m) // AXES_POINTS], up)
-    alone = Samples(points_m[None], points_m[None], np.ones((1, len(points_m)), bool))
-    both = np.stack([upright, alone.principal_axes()[0]])
-    twice = Samples(*(a.repeat(2, axis=0) for a in (alone.points_m, alone.normals, alone.valid)))
-    low, high = twice.extents(both, TRIM)
+    few_m = points_m[:: 1 + len(points_m) // AXES_POINTS]
+    alone = Samples(few_m[None].repeat(2, axis=0), few_m[None].repeat(2, axis=0), np.ones((2, len(few_m)), bool))
+    normal = alone.principal_axes()[0, :, 0]
+    both = np.stack([upright_axes(few_m, up), upright_axes(few_m, normal * np.sign(normal @ up + 1e-9))])
+    low, high = alone.extents(both, TRIM)
     upright_m3, tilted_m3 = np.prod(high - low, axis=1)
     return both[int(tilted_m3 < TILTED_GAIN * upright_m3)]
 

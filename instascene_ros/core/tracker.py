@@ -21,7 +21,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.identities import Identities
 from instascene_ros.core.record import InstanceRecord
 from instascene_ros.core.segments import MaskTrace, Overlap
-from instascene_ros.core.votes import cast, move_votes, winning_labels, winning_segments, withdraw
+from instascene_ros.core.votes import FAINT, cast, move_votes, spread, winning_labels, winning_segments, withdraw
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class Tracker:
     def _look(self, traced: MaskTrace, gaussians: GaussianMap) -> _Look:
         segments = self._segments()
         winner_of, votes = winning_segments(gaussians, traced.gaussians)
+        winner_of = torch.where(votes > FAINT, winner_of, 0)
         column_of = self._column_of(segments, winner_of.device)[winner_of]
         return _Look(winner_of, column_of, Overlap.of(traced, segments, column_of, votes))
 
@@ -121,14 +122,14 @@ class Tracker:
 
         Part and rest have been one so far in as many views as the part's own votes amount to: that history is the
         evidence that they belong together, so one over-segmented view does not break an object, and a neighbour that
-        was swallowed a moment ago goes free soon.
+        was swallowed a moment ago goes free soon. What views said about the whole and others is not the part's: the
+        part may have been out of sight.
         """
         overlap = look.overlap
         part_of = np.zeros(overlap.weights.shape, np.int64)  # mask, column -> new segment
         for column, mask in overlap.parts(self.config):
             segment, new = int(overlap.labels[column]), self._new_segment()
             views_together = float(overlap.votes[mask, column] / max(overlap.weights[mask, column], 1e-6))
-            self.consensus.inherit(new, segment)
             self.consensus.add(new, segment, views_together, views_together)
             self.identities.add_part(new, whole=segment)
             part_of[mask, column] = new
@@ -151,6 +152,7 @@ class Tracker:
         choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
         for segments, weights in zip(choice.unbind(1), traced.weights.unbind(1), strict=True):
             cast(gaussians, traced.gaussians, segments, weights)
+        spread(gaussians, traced.gaussians, self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}
 
     def _target(self, mask: int, overlap: Overlap, container_of: dict[int, int]) -> int:
@@ -159,7 +161,7 @@ class Tracker:
         mapped = float(weights.sum())
         if mapped < self.config.min_visible_px:
             return 0
-        held = [c for c, s in enumerate(overlap.labels.tolist()) if container_of.get(s) == mask]
+        held = [c for c in np.nonzero(weights)[0].tolist() if container_of.get(int(overlap.labels[c])) == mask]
         instance_of = self.identities.instance_of
         if len({instance_of.get(s, -s) for s in overlap.labels[held].tolist()}) > 1:
             return 0

@@ -14,6 +14,9 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from instascene_ros.core.gaussian_map import NUM_VOTES, GaussianMap
+from instascene_ros.core.geometry import rotation_from_quats
+
+FAINT = 0.01  # weight of a vote that no mask stands behind
 
 
 def winning_segments(
@@ -50,6 +53,25 @@ def cast(
     chosen = torch.where(stays, ids.gather(1, slot)[:, 0].long(), segments)
     gaussians.vote_ids[rows] = ids.scatter(1, slot, chosen.int()[:, None])
     gaussians.vote_weights[rows] = sums.scatter(1, slot, torch.where(stays, held, total)[:, None])
+
+
+def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], radius_m: float) -> None:
+    """Those of `rows` without a vote faintly vote as the surface around them does: the surest of the same cell.
+
+    So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
+    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges.
+    """
+    segments, votes = winning_segments(gaussians, rows)
+    cells = (gaussians.means_m[rows].detach() / radius_m).floor().long() & 0xFFFFF
+    normals = rotation_from_quats(gaussians.quats_wxyz[rows].detach())[..., 2]
+    axis = normals.abs().argmax(dim=1, keepdim=True)
+    facing = (axis + 3 * (normals.gather(1, axis) > 0))[:, 0]
+    keys = ((facing << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
+    _, cell_of = torch.unique(keys, return_inverse=True)
+    most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")
+    surest = (votes == most[cell_of]) & (votes > 0)
+    segment_of = torch.zeros_like(segments).scatter_reduce_(0, cell_of, torch.where(surest, segments, 0), "amax")
+    cast(gaussians, rows, torch.where(votes > 0, 0, segment_of[cell_of]), torch.full_like(votes, FAINT))
 
 
 def move_votes(

@@ -10,7 +10,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.segments import MaskTrace
 from instascene_ros.core.tracker import Tracker
 
-EACH = 60  # Gaussians of an object, in a row; each covers one pixel
+EACH = 120  # Gaussians of an object, in a row; each covers one pixel
 View = Mapping[int, Sequence[tuple[int, float, float]]]  # mask -> (object, from, to) as shares of the object's row
 
 
@@ -33,7 +33,8 @@ class World:
         mask_of = np.zeros(len(self.truth), np.int64)
         for mask, parts in view.items():
             for target, low, high in parts:
-                mask_of[target * EACH + round(low * EACH) : target * EACH + round(high * EACH)] = mask
+                rows = np.nonzero(self.truth == target)[0]
+                mask_of[rows[round(low * len(rows)) : round(high * len(rows))]] = mask
         rows = np.nonzero(mask_of)[0]
         masks = np.stack([mask_of[rows], np.zeros(len(rows), np.int64)], axis=1)
         weights = np.stack([np.ones(len(rows)), np.zeros(len(rows))], axis=1).astype(np.float32)

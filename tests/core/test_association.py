@@ -1,9 +1,11 @@
 """Association on cases whose answer is known: who is one object, under which id, whatever the masks do."""
 
 import numpy as np
+import torch
 from association_world import EACH, World, alone, whole
 
 from instascene_ros.core.config import TrackingConfig
+from instascene_ros.core.instances import InstanceState
 
 
 def ids_of(world: World) -> list[int]:
@@ -117,6 +119,51 @@ def test_state_does_not_grow_with_the_number_of_masks_seen() -> None:
     assert sizes[-1][0] <= 1.3 * sizes[2][0] and sizes[-1][1] <= 1.5 * sizes[2][1], sizes
 
 
+def lose(world: World, target: int, share: float) -> None:
+    """Views look through the first part of an object: the mapper takes it out of the map."""
+    gone = np.zeros(len(world.truth), bool)
+    gone[np.nonzero(world.truth == target)[0][: round(share * (world.truth == target).sum())]] = True
+    world.gaussians.keep(torch.from_numpy(~gone))
+    world.truth = world.truth[~gone]
+
+
+def test_an_object_is_tentative_then_confirmed_then_missing_and_confirmed_again_when_it_is_back() -> None:
+    world, config = World(2), TrackingConfig(confirm_views=3)
+
+    def state() -> InstanceState:
+        return world.tracker.records[1].state(int((world.truth == 0).sum()), config)
+
+    for expected in (InstanceState.TENTATIVE, InstanceState.TENTATIVE, InstanceState.CONFIRMED):
+        world.see(alone(0, 1))
+        assert world.labels(0) == [1] and state() == expected
+    lose(world, 0, 0.3)
+    world.see({})
+    assert state() == InstanceState.CONFIRMED  # a little may be noise
+    lose(world, 0, 0.5)
+    world.see({})
+    assert state() == InstanceState.MISSING
+    assert world.tracker.records[2].lost == 0  # nobody looked through the other
+    world.see({1: [(0, 0.0, 1.0)]})
+    assert state() == InstanceState.CONFIRMED
+
+
+def test_losing_gaussians_to_another_object_is_not_being_missing() -> None:
+    world = World(2)
+    for _ in range(3):
+        world.see({1: whole(0, 1)})
+    for _ in range(8):
+        world.see(alone(0, 1))
+    assert all(record.lost == 0 for record in world.tracker.records.values())
+
+
+def test_confidence_ranks_an_object_that_masks_agree_on_above_one_that_they_keep_dividing() -> None:
+    world = World(2)
+    for k in range(30):
+        world.see(alone(0, 1) if k % 3 else {1: whole(0), 2: [(1, 0.0, 0.5)], 3: [(1, 0.5, 1.0)]})
+    scores = {world.labels(t)[0]: world.tracker.records[world.labels(t)[0]].score for t in (0, 1)}
+    assert scores[1] > scores[2] + 0.1
+
+
 def noisy_view(targets: range, rng: np.random.Generator) -> dict[int, list[tuple[int, float, float]]]:
     """10 % missing, 12 % in a mask with their neighbour, 12 % in two parts."""
     view: dict[int, list[tuple[int, float, float]]] = {}
@@ -135,3 +182,13 @@ def noisy_view(targets: range, rng: np.random.Generator) -> dict[int, list[tuple
         else:
             view[len(view) + 1] = whole(target)
     return view
+
+
+def test_a_verdict_also_reaches_the_sides_that_later_views_no_longer_show() -> None:
+    world = World(2)
+    for _ in range(3):
+        world.see({1: whole(0, 1)})
+    for low in (0.0, 0.25, 0.5):  # the camera moves on: half of each object in view
+        for _ in range(4):
+            world.see({1: [(0, low, low + 0.5)], 2: [(1, low, low + 0.5)]})
+    assert min(world.purity(0), world.purity(1)) == 1.0

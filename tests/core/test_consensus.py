@@ -1,5 +1,11 @@
 """View consensus: who is one object, and how stubborn that verdict is."""
 
+import itertools
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.consensus import ConsensusGraph
 
@@ -51,11 +57,44 @@ def test_old_evidence_fades() -> None:
     assert consensus.count(1, 2).supporters == 30
 
 
-def test_a_cut_part_inherits_what_is_known_of_the_whole_and_a_forgotten_one_leaves_nothing() -> None:
+def test_a_forgotten_segment_leaves_nothing() -> None:
     consensus = graph()
-    consensus.add(1, 2, observers=8, supporters=1)
-    consensus.inherit(child=3, parent=1)
-    assert consensus.count(3, 2).observers == 8
+    consensus.add(1, 2, observers=8, supporters=8)
+    consensus.add(1, 3, observers=4, supporters=1)
     consensus.forget(2)
-    assert consensus.count(3, 2).observers == 0
+    assert [(a, b, pair.observers) for a, b, pair in consensus.pairs()] == [(1, 3, 4)]
     assert consensus.group([1, 3], {}) == [[1], [3]]
+
+
+def slow_groups(
+    pairs: dict[tuple[int, int], tuple[int, int]], together: set[tuple[int, int]], n: int
+) -> set[frozenset]:
+    """Average linkage by brute force: the oracle."""
+    groups = [frozenset([s]) for s in range(1, n + 1)]
+    while True:
+        best, ratio = None, 0.6
+        for a, b in itertools.combinations(groups, 2):
+            crossing = [p for p in pairs if (p[0] in a) != (p[1] in a) and set(p) <= a | b]
+            if not crossing:
+                continue
+            observers, supporters = (sum(pairs[p][k] for p in crossing) for k in (0, 1))
+            kept = any(p in together for p in crossing)
+            if (now := (supporters + 2 * kept) / (observers + 2)) > ratio:
+                best, ratio = (a, b), now
+        if best is None:
+            return set(groups)
+        groups = [g for g in groups if g not in best] + [best[0] | best[1]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 8), st.randoms(use_true_random=False))
+def test_grouping_agrees_with_brute_force(n: int, random: Random) -> None:
+    consensus, pairs = graph(), {}
+    group_of = {s: random.randint(1, 3) for s in range(1, n + 1) if random.random() < 0.7}
+    for pair in itertools.combinations(range(1, n + 1), 2):
+        if random.random() < 0.6:
+            observers = random.randint(1, 20) + random.randint(1, 97) / 101  # no two ratios are equal
+            pairs[pair] = (observers, random.random() * observers)
+            consensus.add(*pair, *pairs[pair])
+    together = {p for p in pairs if p[0] in group_of and group_of[p[0]] == group_of.get(p[1])}
+    assert set(map(frozenset, consensus.group(range(1, n + 1), group_of))) == slow_groups(pairs, together, n)
