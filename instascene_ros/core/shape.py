@@ -11,6 +11,7 @@ from instascene_ros.core.upright_box import upright_axes
 
 AXES_POINTS = 400  # that the orientation of a box is fitted to
 TRIM = 0.01  # share of the outermost points on each side, which are the noisiest
+MIN_TILT = 0.05  # cosine between up and the thinnest direction, or its distance from 1: else upright it is
 TILTED_GAIN = 0.7  # a box is tilted when that makes it smaller than this share of the upright one
 SAME_SHARE = 0.05  # fewer new points than this, and
 SAME_SHIFT_M = 0.005  # a box that moved less than this, are not a new revision
@@ -94,8 +95,10 @@ def _axes(samples: Samples, row: int, up: Float64[np.ndarray, " 3"]) -> Float64[
     points_m = samples.points_m[row][samples.valid[row]]
     few_m = points_m[:: 1 + len(points_m) // AXES_POINTS]
     alone = Samples(few_m[None].repeat(2, axis=0), few_m[None].repeat(2, axis=0), np.ones((2, len(few_m)), bool))
-    normal = alone.principal_axes()[0, :, 0]
-    both = np.stack([upright_axes(few_m, up), upright_axes(few_m, normal * np.sign(normal @ up + 1e-9))])
+    upright, normal = upright_axes(few_m, up), alone.principal_axes()[0, :, 0]
+    if not MIN_TILT < abs(normal @ up) < 1 - MIN_TILT:
+        return upright
+    both = np.stack([upright, upright_axes(few_m, normal * np.sign(normal @ up))])
     low, high = alone.extents(both, TRIM)
     upright_m3, tilted_m3 = np.prod(high - low, axis=1)
     return both[int(tilted_m3 < TILTED_GAIN * upright_m3)]

@@ -128,11 +128,8 @@ class Tracker:
         overlap = look.overlap
         part_of = np.zeros(overlap.weights.shape, np.int64)  # mask, column -> new segment
         for column, mask in overlap.parts(self.config):
-            segment, new = int(overlap.labels[column]), self._new_segment()
             views_together = float(overlap.votes[mask, column] / max(overlap.weights[mask, column], 1e-6))
-            self.consensus.add(new, segment, views_together, views_together)
-            self.identities.add_part(new, whole=segment)
-            part_of[mask, column] = new
+            part_of[mask, column] = self._new_part(int(overlap.labels[column]), views_together)
         if not part_of.any():
             return False
         new_of = torch.from_numpy(part_of).to(look.column_of.device)[traced.masks[:, 0], look.column_of]
@@ -145,8 +142,8 @@ class Tracker:
         Returns the segments that are new.
         """
         before, overlap = set(self.identities.instance_of), look.overlap
-        target = np.array([0] + [self._target(m, overlap, container_of) for m in range(1, traced.num_masks + 1)])
         home = np.array([container_of.get(s, -1) for s in overlap.labels.tolist()])
+        target = np.array([0] + [self._target(m, overlap, home) for m in range(1, traced.num_masks + 1)])
         device = look.column_of.device
         at_home = torch.from_numpy(home).to(device)[look.column_of][:, None] == traced.masks  # [V 2]
         choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
@@ -155,21 +152,32 @@ class Tracker:
         spread(gaussians, traced.gaussians, self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}
 
-    def _target(self, mask: int, overlap: Overlap, container_of: dict[int, int]) -> int:
-        """Segment that unlabelled Gaussians of a mask join; 0 = none (the mask covers several objects)."""
+    def _target(self, mask: int, overlap: Overlap, home: Int64[np.ndarray, " S"]) -> int:
+        """Segment that unlabelled Gaussians of a mask join; 0 = none (the mask covers several objects).
+
+        `home` is the mask that holds each segment.
+        """
         weights = overlap.weights[mask]
         mapped = float(weights.sum())
         if mapped < self.config.min_visible_px:
             return 0
-        held = [c for c in np.nonzero(weights)[0].tolist() if container_of.get(int(overlap.labels[c])) == mask]
+        held = np.nonzero(home == mask)[0]
         instance_of = self.identities.instance_of
         if len({instance_of.get(s, -s) for s in overlap.labels[held].tolist()}) > 1:
             return 0
         least = self.config.min_target_share * mapped
-        if not held:
+        if not len(held):
             return self._new_segment() if weights[0] >= least else 0
-        main = max(held, key=lambda column: weights[column])
-        return int(overlap.labels[main]) if weights[main] >= least else self._new_segment()
+        main = held[weights[held].argmax()]
+        segment = int(overlap.labels[main])
+        return segment if weights[main] >= least else self._new_part(segment, views_together=1.0)
+
+    def _new_part(self, whole: int, views_together: float) -> int:
+        """A segment that belongs with `whole`, as so many views have it, until others say otherwise."""
+        part = self._new_segment()
+        self.consensus.add(part, whole, views_together, views_together)
+        self.identities.add_part(part, whole)
+        return part
 
     def _regroup(self, seen: set[int], gaussians: GaussianMap) -> set[int]:
         """Decide anew which segments in view, and the rest of their instances, are one object."""

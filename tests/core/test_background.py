@@ -88,7 +88,7 @@ def test_a_piece_of_floor_that_the_image_always_cuts_off_is_background_and_a_box
 
 def test_the_parameters_decide() -> None:
     mat = sheet(0.45, 0.3)
-    assert verdict(mat, TrackingConfig(max_flat_size_m=0.4))
+    assert verdict(mat, TrackingConfig(max_flat_size_m=0.35))
     assert not verdict(sheet(1.2, 0.9), TrackingConfig(max_flat_size_m=1.3))
     assert not verdict(box(1.2, 0.6, 1.4), TrackingConfig(max_object_size_m=2.0))
 
