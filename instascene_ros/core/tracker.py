@@ -51,9 +51,10 @@ class Tracker:
         self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap
     ) -> tuple[set[int], Int64[Tensor, " N"]]:
         """Take in the masks of one keyframe; returns the ids in view or changed, and every Gaussian's id now."""
-        self._miss_lost(gaussians)
+        sizes = self._sizes(gaussians)
         self._spare = sorted(set(range(1, self.next_segment)) - self.identities.instance_of.keys(), reverse=True)
         look = self._look(traced, gaussians)
+        self._miss_lost(sizes, look)
         if self._cut_divided_segments(traced, look, gaussians):
             look = self._look(traced, gaussians)
         container_of = look.overlap.containers(self.config)
@@ -102,13 +103,18 @@ class Tracker:
         winners, _ = winning_segments(gaussians)
         return dict(enumerate(torch.bincount(winners, minlength=self.next_segment).tolist()))
 
-    def _miss_lost(self, gaussians: GaussianMap) -> None:
-        """Note which instances lost Gaussians since the last keyframe: only views through them take any away."""
-        now = self._sizes(gaussians)
-        for segment, size in self.sizes.items():
-            record = self.records.get(self.identities.instance_of.get(segment, 0))
-            if record is not None:
-                record.lost += max(0, size - now.get(segment, 0))
+    def _miss_lost(self, sizes: dict[int, int], look: _Look) -> None:
+        """Note which instances in view lost Gaussians since the last keyframe: views looked through them.
+
+        What is out of view may have left the map for other reasons, such as its bounds.
+        """
+        counts = torch.bincount(look.column_of, minlength=len(look.overlap.labels)).tolist()
+        segments = [s for s, count in zip(look.overlap.labels.tolist(), counts, strict=True) if count]
+        in_view = {self.identities.instance_of.get(s) for s in segments}
+        for segment, before in self.sizes.items():
+            instance = self.identities.instance_of.get(segment)
+            if instance in in_view and instance in self.records:
+                self.records[instance].lost += max(0, before - sizes.get(segment, 0))
 
     def _look(self, traced: MaskTrace, gaussians: GaussianMap) -> _Look:
         segments = self._segments()

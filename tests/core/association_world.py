@@ -29,15 +29,15 @@ class World:
         self.stamp_ns = 0
 
     def see(self, view: View) -> None:
-        """One keyframe."""
-        mask_of = np.zeros(len(self.truth), np.int64)
+        """One keyframe. What mask 0 lists is in view without a mask."""
+        mask_of = np.full(len(self.truth), -1)
         for mask, parts in view.items():
             for target, low, high in parts:
                 rows = np.nonzero(self.truth == target)[0]
                 mask_of[rows[round(low * len(rows)) : round(high * len(rows))]] = mask
-        rows = np.nonzero(mask_of)[0]
+        rows = np.nonzero(mask_of >= 0)[0]
         masks = np.stack([mask_of[rows], np.zeros(len(rows), np.int64)], axis=1)
-        weights = np.stack([np.ones(len(rows)), np.zeros(len(rows))], axis=1).astype(np.float32)
+        weights = np.stack([mask_of[rows] > 0, np.zeros(len(rows), bool)], axis=1).astype(np.float32)
         cut_off = np.zeros(max(view, default=0) + 1, bool)
         traced = MaskTrace(*map(torch.from_numpy, (rows, masks, weights)), cut_off)
         self.stamp_ns += 100_000_000

@@ -137,14 +137,23 @@ def test_an_object_is_tentative_then_confirmed_then_missing_and_confirmed_again_
         world.see(alone(0, 1))
         assert world.labels(0) == [1] and state() == expected
     lose(world, 0, 0.3)
-    world.see({})
+    world.see({0: whole(0)})
     assert state() == InstanceState.CONFIRMED  # a little may be noise
     lose(world, 0, 0.5)
-    world.see({})
+    world.see({0: whole(0)})
     assert state() == InstanceState.MISSING
     assert world.tracker.records[2].lost == 0  # nobody looked through the other
     world.see({1: [(0, 0.0, 1.0)]})
     assert state() == InstanceState.CONFIRMED
+
+
+def test_what_leaves_the_map_out_of_view_is_not_missing() -> None:
+    world = World(2)
+    for _ in range(3):
+        world.see(alone(0, 1))
+    lose(world, 0, 0.9)  # cropped, or given up for lack of room
+    world.see(alone(1))
+    assert world.tracker.records[1].lost == 0
 
 
 def test_losing_gaussians_to_another_object_is_not_being_missing() -> None:
