@@ -21,15 +21,27 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame of the measured run."""
+    """One frame of the measured run: numbers alone. Arrays that are kept between those that are freed take the heap
+    apart, and the memory would be that of the measurement."""
 
-    update: SceneUpdate
+    stamp_ns: int
+    is_keyframe: bool
+    num_gaussians: int
+    num_instances: int
+    stage_ms: dict[str, float]
     resident_mb: float  # of the process
     gpu_reserved_mb: float
 
+    @classmethod
+    def of(cls, update: SceneUpdate) -> "Sample":
+        return cls(
+            update.stamp_ns, update.is_keyframe, update.num_gaussians, len(update.instances), update.stage_ms,
+            resident_mb(), torch.cuda.memory_reserved() / MB,
+        )  # fmt: skip
+
     @property
     def frame_ms(self) -> float:
-        return sum(self.update.stage_ms.values())
+        return sum(self.stage_ms.values())
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class OnlineRun:
     @property
     def keyframes(self) -> list[Sample]:
         """Those that count: keyframes after the warm-up."""
-        return [sample for sample in self.samples[WARM_UP_FRAMES:] if sample.update.is_keyframe]
+        return [sample for sample in self.samples[WARM_UP_FRAMES:] if sample.is_keyframe]
 
 
 def run_online(mapper: SceneMapper, recording: Recording, order: Sequence[int], console: Console) -> OnlineRun:
@@ -60,7 +72,7 @@ def run_online(mapper: SceneMapper, recording: Recording, order: Sequence[int], 
                 update = mapper.process(replace(recording.frame(index), stamp_ns=(count + 1) * gap_ns))
             except InvalidFrameError:
                 continue
-            samples.append(Sample(update, resident_mb(), torch.cuda.memory_reserved() / MB))
+            samples.append(Sample.of(update))
     run = OnlineRun(mapper.rasterizer.name, samples, mapper.snapshot())
     if not run.keyframes:
         raise InvalidSceneError(
@@ -83,17 +95,17 @@ def resident_mb() -> float:
 
 def latency_table(run: OnlineRun) -> Table:
     """p50, p90, p99 and max of the whole frame and of each stage, over the keyframes that count."""
-    counted = [sample.update.stage_ms for sample in run.keyframes]
+    counted = [sample.stage_ms for sample in run.keyframes]
     times = {"frame to instances": [sum(stage_ms.values()) for stage_ms in counted]}
     times |= {name: [stage_ms[name] for stage_ms in counted] for name in counted[0]}
     rows = [
         {"stage": name, **{f"p{q} ms": float(np.percentile(values, q)) for q in (50, 90, 99)}, "max ms": max(values)}
         for name, values in times.items()
     ]
-    last = run.samples[-1].update
+    last = run.samples[-1]
     title = (
         f"Online: {run.backend} backend, {len(counted)} keyframes after {WARM_UP_FRAMES} frames; "
-        f"{last.num_gaussians} Gaussians, {len(last.instances)} instances at the end"
+        f"{last.num_gaussians} Gaussians, {last.num_instances} instances at the end"
     )
     return Table(title, rows)
 
@@ -101,8 +113,8 @@ def latency_table(run: OnlineRun) -> Table:
 def memory_table(run: OnlineRun) -> Table:
     """What the scene takes at the end, and how it changes over the last half of the run."""
     last, half = run.samples[-1], run.samples[len(run.samples) // 2 :]
-    keyframes = [sample.frame_ms for sample in half if sample.update.is_keyframe]
-    state, num_gaussians = run.saved.state or {}, max(last.update.num_gaussians, 1)
+    keyframes = [sample.frame_ms for sample in half if sample.is_keyframe]
+    state, num_gaussians = run.saved.state or {}, max(last.num_gaussians, 1)
     values: dict[str, Cell] = {
         "process resident, MB": last.resident_mb,
         "GPU reserved, MB": last.gpu_reserved_mb,
@@ -111,7 +123,7 @@ def memory_table(run: OnlineRun) -> Table:
         "association, bytes per segment": _per_row(state, "association.", "association.segments.id"),
         "records and boxes, bytes per instance": _per_row(state, "catalogue.", "catalogue.entries.instance"),
         "resident, slope over the last half, kB per frame": 1e3 * slope([s.resident_mb for s in half]),
-        "Gaussians, slope over the last half, per frame": slope([float(s.update.num_gaussians) for s in half]),
+        "Gaussians, slope over the last half, per frame": slope([float(s.num_gaussians) for s in half]),
         "keyframe time, slope over the last half, ms per 100 keyframes": 100 * slope(keyframes),
     }
     rows: list[dict[str, Cell]] = [{"what": what, "value": value} for what, value in values.items()]
