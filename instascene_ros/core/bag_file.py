@@ -45,7 +45,7 @@ class BagFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._told():
-            self._reader = _open_reader(path)
+            self._reader, self._definitions = _open_reader(path)
             self._connections: dict[str, list[Any]] = {}
             for connection in self._reader.connections:
                 self._connections.setdefault(connection.topic, []).append(connection)
@@ -79,7 +79,7 @@ class BagFile:
             InvalidSceneError: it cannot be decoded.
         """
         with self._told():
-            return self._reader.deserialize(entry.stored, self.types[entry.topic])
+            return self._definitions.deserialize_cdr(entry.stored, self.types[entry.topic])
 
     def close(self) -> None:
         self._reader.close()
@@ -113,13 +113,15 @@ class _Told:
             ) from error
 
 
-def _open_reader(path: Path) -> Any:
+def _open_reader(path: Path) -> tuple[Any, Any]:
+    """The opened bag, and the message definitions to decode it with."""
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise BackendUnavailableError(f"reading a rosbag2 needs rosbags ({error}): pip install rosbags") from error
-    # For bags of older distributions, which hold no definitions: what is read here has not changed since.
-    reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+    # Not those that a bag may hold: they can be damaged too, and what is read here has not changed in any distribution.
+    definitions = get_typestore(Stores.ROS2_JAZZY)
+    reader = AnyReader([path], default_typestore=definitions)
     reader.open()
-    return reader
+    return reader, definitions

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bags import OPTICAL, BagWriter, add_images, camera_info, compressed, odometry, pose_stamped, transforms, write_bag
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from test_recording import some_frames
@@ -220,6 +220,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @settings(max_examples=60, deadline=None)
 @given(share=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans())
+@example(share=0.8949692839365964, flip=1, cut=False)  # a message definition of its own, in mcap
 def test_damage_is_told_or_does_no_harm(whole: Path, share: float, flip: int, cut: bool) -> None:
     """Whatever byte is wrong or missing: an error of ours, or frames of the right shape."""
     stored = bytearray(whole.read_bytes())
