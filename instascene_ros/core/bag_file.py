@@ -72,6 +72,17 @@ class BagFile:
             connection, log_ns, stored = found
             yield Entry(connection.topic, log_ns, bytes(stored))
 
+    def first(self, topic: str) -> Entry:
+        """The first message of a topic.
+
+        Raises:
+            InvalidSceneError: the bag lists the topic but holds none of its messages.
+        """
+        found = next(self.entries([topic]), None)
+        if found is None:
+            raise InvalidSceneError(f"{self.path} lists {topic} but holds none of its messages; it may be damaged")
+        return found
+
     def message(self, entry: Entry) -> Any:
         """The fields of a message, under their ROS names; arrays are numpy's.
 

@@ -36,6 +36,7 @@ def camera_poses(bag: BagFile, topics: BagTopics, camera_frame: str, stamps_ns: 
 
 def _recorded_poses(bag: BagFile, topic: str) -> tuple[Int64[np.ndarray, " P"], Float64[np.ndarray, "P 4 4"], str]:
     """Stamps, poses and, of odometry, the frame that they are of."""
+    bag.first(topic)  # says so where there is none
     stamps_ns, poses, child = [], [], ""
     for entry in bag.entries([topic]):
         message = bag.message(entry)

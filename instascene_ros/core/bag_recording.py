@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-from instascene_ros.core.bag_file import BagFile, Entry
+from instascene_ros.core.bag_file import BagFile
 from instascene_ros.core.bag_poses import camera_poses
 from instascene_ros.core.bag_topics import COMPRESSED, INFO, BagTopics, choose_topics
 from instascene_ros.core.camera import Camera
@@ -59,7 +59,7 @@ class BagRecording:
         colors, depths = _index(bag, topics.color), _index(bag, topics.depth)
         rows, depth_rows = _associated(colors, depths)
         stamps_ns = np.array([colors[row][0] for row in rows], np.int64)
-        first = bag.message(next(bag.entries([topics.color])))
+        first = bag.message(bag.first(topics.color))
         Ts_world_camera, known = camera_poses(bag, topics, first.header.frame_id.lstrip("/"), stamps_ns)
         if not known.any():
             raise InvalidSceneError(
@@ -111,13 +111,17 @@ class BagRecording:
     def _message(self, topic: str, where: Where) -> tuple[Any, bool]:
         """A message, and whether it is a compressed one."""
         stamp_ns, log_ns = where
-        entry = next(one for one in self.bag.entries([topic], log_ns, log_ns) if one.stamp_ns == stamp_ns)
+        recorded = self.bag.entries([topic], log_ns, log_ns)
+        entry = next((one for one in recorded if one.stamp_ns == stamp_ns), None)
+        if entry is None:
+            raise InvalidSceneError(f"{self.name}: the message of {topic} stamped {stamp_ns} cannot be found again")
         return self.bag.message(entry), self.bag.types[topic] == COMPRESSED
 
 
 def _index(bag: BagFile, topic: str) -> list[Where]:
     """Every message of a topic, ordered by stamp; of a repeated stamp the first."""
-    found: dict[int, int] = {}
+    first = bag.first(topic)  # says so where there is none
+    found = {first.stamp_ns: first.log_ns}
     for entry in bag.entries([topic]):
         found.setdefault(entry.stamp_ns, entry.log_ns)
     return sorted(found.items())
@@ -138,10 +142,9 @@ def _masks_of(bag: BagFile, topics: BagTopics, stamps_ns: Int64[np.ndarray, " F"
 
 
 def _camera(bag: BagFile, topic: str) -> Camera:
-    entry: Entry = next(bag.entries([topic]))
     if bag.types[topic] != INFO:
         raise InvalidSceneError(f"{topic} is of type {bag.types[topic]}; expected {INFO}")
-    info = bag.message(entry)
+    info = bag.message(bag.first(topic))
     if np.abs(np.asarray(info.d, np.float64)).max(initial=0) > MAX_DISTORTION:
         log.warning("%s has lens distortion, which is not corrected: record the rectified images", topic)
     try:
