@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int32, UInt8, UInt16
 from PIL import Image
 from torch import Tensor
@@ -14,10 +15,10 @@ from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.recording import Recording, SceneFolder, read_image, read_trajectory
 from instascene_ros.core.rendering.contract import Rasterizer, Trace
 from instascene_ros.core.rendering.render import render
+from instascene_ros.core.selection import id_buffer
 from instascene_ros.tools.progress import Stage
 
 MIN_TRACE_WEIGHT = 0.01  # lighter contributions do not decide which instance a pixel shows
-MIN_COVER = 0.5  # a pixel covered less than this shows no instance
 
 
 def test_views(recording: Recording) -> tuple[Camera, Float64[np.ndarray, "V 4 4"]]:
@@ -63,16 +64,8 @@ def image_of(rgb: Tensor) -> UInt8[np.ndarray, "H W 3"]:
 
 def ids_of(trace: Trace, labels: Int32[np.ndarray, " N"], camera: Camera) -> Int32[np.ndarray, "H W"]:
     """The instance with the largest summed blend weight in every pixel; 0 where that is none or the cover is thin."""
-    pixels, weights = trace.pixels.cpu().numpy(), trace.weights.cpu().numpy()
-    ids = labels[trace.gaussians.cpu().numpy()]
-    keys, inverse = np.unique(pixels * (int(labels.max(initial=0)) + 1) + ids, return_inverse=True)
-    sums = np.bincount(inverse, weights, minlength=len(keys))
-    pixel_of_key, id_of_key = np.divmod(keys, int(labels.max(initial=0)) + 1)
-    cover = np.bincount(pixel_of_key, sums, minlength=camera.height * camera.width)
-    image = np.zeros(camera.height * camera.width, np.int32)
-    order = np.argsort(sums, kind="stable")  # written in ascending order: the heaviest stays
-    image[pixel_of_key[order]] = id_of_key[order]
-    return np.where(cover >= MIN_COVER, image, 0).astype(np.int32).reshape(camera.height, camera.width)
+    on_device = torch.from_numpy(labels).to(trace.gaussians.device)
+    return id_buffer(trace, on_device, camera.height, camera.width).ids.cpu().numpy()
 
 
 def _write_png(path: Path, pixels: UInt8[np.ndarray, "H W 3"] | UInt16[np.ndarray, "H W"]) -> None:
