@@ -90,7 +90,9 @@ class BagFile:
             InvalidSceneError: it cannot be decoded.
         """
         with self._told():
-            return self._definitions.deserialize_cdr(entry.stored, self.types[entry.topic])
+            kind = self.types[entry.topic]
+            store = self._definitions if kind in self._definitions.fielddefs else self._reader.typestore
+            return store.deserialize_cdr(entry.stored, kind)
 
     def close(self) -> None:
         self._reader.close()
@@ -125,13 +127,13 @@ class _Told:
 
 
 def _open_reader(path: Path) -> tuple[Any, Any]:
-    """The opened bag, and the message definitions to decode it with."""
+    """The opened bag, and the definitions of the messages that its distribution has."""
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise BackendUnavailableError(f"reading a rosbag2 needs rosbags ({error}): pip install rosbags") from error
-    # Not those that a bag may hold: they can be damaged too, and what is read here has not changed in any distribution.
+    # Rather than those that the bag holds: they can be damaged, and no distribution has changed its sensor messages.
     definitions = get_typestore(Stores.ROS2_JAZZY)
     reader = AnyReader([path], default_typestore=definitions)
     reader.open()
