@@ -12,11 +12,11 @@ from instascene_ros.core.errors import CancelledError, TooFewPointsError
 from instascene_ros.core.free_space import gather_evidence
 from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.core.meshing import Mesh
+from instascene_ros.core.object_sphere import ObjectSphere
 from instascene_ros.core.objects import MASK_OBJECT, CompletedObject, GeneratedView, ObjectObservation
-from instascene_ros.core.protocols import Prior
-from instascene_ros.core.seen_points import seen_points
+from instascene_ros.core.protocols import Prior, Report
 from instascene_ros.core.upright_box import upright_axes, upright_box
-from instascene_ros.core.views import ring_cameras
+from instascene_ros.core.views import CLOSING, PosedCamera, Rig
 from instascene_ros.core.volume import VoxelGrid
 
 
@@ -60,10 +60,13 @@ def complete_object(
             raise CancelledError(f"completion of instance {observation.instance_id} was cancelled before: {message}")
         progress(stage, fraction, message)
 
+    def part(stage: Stage, first: float, last: float) -> Report:
+        return lambda share, message: step(stage, first + share * (last - first), message)
+
     step(Stage.OBSERVE, 0.0, "checking what was seen")
     check_observation(observation, config)
     step(Stage.GENERATE, 0.05, f"asking the {prior.name} prior for views from all around")
-    generated = prior(observation, _cameras(observation, config), seed)
+    generated = prior(observation, _cameras(observation, config), seed, part(Stage.GENERATE, 0.05, 0.5))
     step(Stage.OPTIMIZE, 0.6, f"fusing {len(observation.views)} seen and {len(generated)} generated views")
     mesh = _fused_mesh(observation, generated, config)
     step(Stage.MESH, 0.8, f"simplifying {len(mesh.faces)} faces")
@@ -85,14 +88,11 @@ def check_observation(observation: ObjectObservation, config: CompletionConfig) 
         )
 
 
-def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[tuple]:
-    """A ring that shows the object and as much again, for its hidden side."""
-    points_m = seen_points(observation.views, config.min_voxel_m).points_m.astype(np.float64)
-    if len(points_m) == 0:  # no depth on the object in any view
-        points_m = observation.surfels.means_m.detach().cpu().numpy().astype(np.float64)
-    low, high = np.percentile(points_m, (1, 99), axis=0)
-    radius_m = 0.7 * float(np.linalg.norm(high - low)) + 0.015
-    return ring_cameras((low + high) / 2, radius_m, observation.up, config.ring_width_px)
+def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[PosedCamera]:
+    """The paper's ring (supplement, section 7), and what closes it."""
+    sphere = ObjectSphere.around(observation, config.min_voxel_m)
+    rings = ((config.ring_elevation_deg, config.ring_views), *CLOSING)
+    return Rig.rings(rings, config.ring_width_px).cameras(sphere.center_m, sphere.radius_m, observation.up)
 
 
 def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedView], config: CompletionConfig) -> Mesh:

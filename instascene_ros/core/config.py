@@ -165,6 +165,11 @@ class CompletionConfig:
     min_points: int = knob(10, "An object with fewer points is not completed.", 4, 100_000)
     min_views: int = knob(2, "An object seen in fewer views is not completed.", 1, 100)
     ring_width_px: int = knob(160, "Width of the views that a prior generates, px.", 32, 1024)
+    ring_views: int = knob(16, "Views around the object that a prior is asked for; some more close it.", 4, 200)
+    ring_elevation_deg: float = knob(30.0, "Elevation of those views, deg.", 0.0, 80.0)
+    min_known_share: float = knob(
+        0.85, "A view of which nothing hides this share of the object's pixels shows it as it is.", 0.0, 1.0
+    )
     max_voxels: int = knob(200_000, "Voxels that an object's volume is divided into at most.", 1000, 100_000_000)
     min_voxel_m: float = knob(0.002, "Voxels are never smaller than this, m.", 0.0002, 0.1)
     depth_noise_m: float = knob(0.0015, "Standard deviation of the depth images near the objects, m.", 0.0, 0.05)

@@ -1,6 +1,6 @@
 """What the core asks of the models that plug into it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +10,12 @@ from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
+
+Report = Callable[[float, str], None]  # share of the step done (0..1), words; raises CancelledError to end it
+
+
+def silent(share: float, message: str) -> None:
+    """Nobody listens, nobody cancels."""
 
 
 @runtime_checkable
@@ -23,14 +29,17 @@ class Segmenter(Protocol):
 class Prior(Protocol):
     """An idea of whole objects: given what was seen, what would other cameras see of the object alone?
 
-    Same observation, cameras and seed: same views.
+    Same observation, cameras and seed: same views. A prior whose model knows no other cameras than its own answers
+    from those. `report` is called between steps; what it raises ends the work.
     """
 
     name: str
+    exact: bool  # its views show one and the same solid; otherwise they are reconciled before they are fused
 
     def __call__(
         self,
         observation: ObjectObservation,
         cameras: Sequence[tuple[Camera, Float64[np.ndarray, "4 4"]]],  # (camera, T_world_camera)
         seed: int,
+        report: Report = silent,
     ) -> list[GeneratedView]: ...

@@ -9,6 +9,7 @@ from instascene_ros.core import meshing, solid
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.meshing import Mesh, RayCaster
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
+from instascene_ros.core.protocols import Report, silent
 from instascene_ros.core.views import PosedCamera
 from instascene_ros.models.closure import Seen, closed_shape, field_of, look_at_object
 from instascene_ros.models.shape_fit import explains, fit_shape
@@ -18,12 +19,13 @@ class GeometricPrior:
     """A solid in an object-aligned grid, rendered from the cameras asked for."""
 
     name = "geometric"
+    exact = True
 
     def __init__(self, config: CompletionConfig) -> None:
         self._config = config
 
     def __call__(
-        self, observation: ObjectObservation, cameras: Sequence[PosedCamera], seed: int
+        self, observation: ObjectObservation, cameras: Sequence[PosedCamera], seed: int, report: Report = silent
     ) -> list[GeneratedView]:
         """See `Prior`."""
         seen = look_at_object(observation, self._config)

@@ -156,8 +156,9 @@ class Liar:
     """A prior that fills everything with one big ball."""
 
     name = "liar"
+    exact = True
 
-    def __call__(self, observation, cameras, seed):  # noqa: ANN001, ANN204
+    def __call__(self, observation, cameras, seed, report):  # noqa: ANN001, ANN204
         center, radius = observation.surfels.means_m.numpy().mean(0).astype(np.float64), 0.07
         views = []
         for camera, T in cameras:

@@ -30,7 +30,7 @@ class Held:
     """A real prior under a name that says where to hold, or how to fail."""
 
     def __init__(self, name: str, prior: Prior) -> None:
-        self.name, self._prior = name, prior
+        self.name, self.exact, self._prior = name, prior.exact, prior
 
     def __call__(self, *args: Any) -> Any:
         if self.name == "broken":
