@@ -22,7 +22,8 @@ RIM_SHARE = 0.7  # of the distance at which a pixel clearly leaves a plane
 class GeometricSegmenter:
     """What stands on or in front of large planes, cut where depth steps, where creases are concave and at colour edges.
 
-    Stateless: every frame is segmented on its own. Planes (table, floor, walls) get no mask.
+    Stateless: every frame is segmented on its own. Large planes (table, floor, walls) are entities as well: what has no
+    mask at all would, view by view, take on the label of the things beside it.
     """
 
     def __init__(self, config: SegmentationConfig) -> None:
@@ -31,7 +32,7 @@ class GeometricSegmenter:
     def __call__(self, frame: Frame) -> Masks:
         config, scale = self._config, frame.camera.width / REFERENCE_WIDTH_PX
         surface, lab = self._surface(frame, scale), lab_of_rgb(frame.rgb)
-        heights = self._heights(surface, frame)
+        heights, plane_of = self._heights(surface, frame)
         # Things keep their lower rim: what barely rises is a candidate too, and judged once it is a region.
         candidates = surface.known & (np.abs(heights) >= RIM_SHARE * config.support_sigmas)
         patches = superpixels_of(surface, lab, candidates, max(2, round(config.patch_px * scale)))
@@ -43,8 +44,10 @@ class GeometricSegmenter:
         regions = np.append(np.int32(0), region_of_patch + 1)[patches.labels]
         things = thing_pixels(regions, heights, len(scores) + 1, config.support_sigmas)
         things[backdrop(things, surface, patches, region_of_patch)[things]] = 0
-        labels = np.where(surface.known & (things == 0), -1, things).astype(np.int32)
+        planes = np.where((plane_of > 0) & (np.abs(heights) < 3 * config.support_sigmas), len(scores) + plane_of, -1)
+        labels = np.where(surface.known & (things == 0), planes, things).astype(np.int32)
         _fill(labels, lab, max(1, round(config.fill_px * scale)))
+        scores = np.concatenate([scores, np.ones(plane_of.max(initial=0), np.float32)])
         return _as_masks(np.maximum(labels, 0), scores, least_px)
 
     def _surface(self, frame: Frame, scale: float) -> Surface:
@@ -53,8 +56,8 @@ class GeometricSegmenter:
         sigma_m = depth_noise_m(depth_m, config.noise_base_m, config.noise_growth_per_m)
         return surface_of_depth(depth_m, sigma_m, frame.camera, round(config.normal_radius_px * scale))
 
-    def _heights(self, surface: Surface, frame: Frame) -> Float32[np.ndarray, "H W"]:
-        """Over the planes that carry or surround things, depth standard deviations."""
+    def _heights(self, surface: Surface, frame: Frame) -> tuple[Float32[np.ndarray, "H W"], Int32[np.ndarray, "H W"]]:
+        """Over the planes that carry or surround things, depth standard deviations; and over which of them, from 1."""
         planes = find_planes(surface, frame.camera, self._config)
         up = up_direction(planes, frame.T_world_camera[:3, :3])
         return plane_heights(surface, support_planes(planes, up, self._config), self._config.support_sigmas)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int32
 from scipy import ndimage
 
 from instascene_ros.core.camera import Camera
@@ -126,20 +126,24 @@ def _lies_on(top: Plane, table: Plane) -> bool:
     return 0 < rise_m < MAX_OBJECT_HEIGHT_M and top.area_m2 < MAX_TOP_SHARE * table.area_m2
 
 
-def plane_heights(surface: Surface, planes: list[Plane], limit: float) -> Float32[np.ndarray, "H W"]:
+def plane_heights(
+    surface: Surface, planes: list[Plane], limit: float
+) -> tuple[Float32[np.ndarray, "H W"], Int32[np.ndarray, "H W"]]:
     """Height over the closest plane that a pixel could be part of, depth standard deviations; infinite without one.
 
-    `limit` is where a pixel clearly leaves a plane.
+    And which plane that is, from 1; 0 = none. `limit` is where a pixel clearly leaves a plane.
     """
     heights = np.full(surface.known.shape, np.inf, np.float32)
-    for plane in planes:
+    nearest = np.zeros(surface.known.shape, np.int32)
+    for number, plane in enumerate(planes, start=1):
         facing = surface.normals @ plane.normal.astype(np.float32) > SAME_FACING_COS
         above = plane.heights_m(surface.points_m) / np.maximum(surface.sigma_m, 1e-6)
         near = facing & (np.abs(above) < 3 * limit)
         if near.any():
             above = np.where(facing, above - _warp(above, near), np.inf)
-            heights = np.where(np.abs(above) < np.abs(heights), above, heights)
-    return heights
+            closer = np.abs(above) < np.abs(heights)
+            heights, nearest = np.where(closer, above, heights), np.where(closer, np.int32(number), nearest)
+    return heights, nearest
 
 
 def _warp(heights: Float32[np.ndarray, "H W"], near: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
