@@ -82,6 +82,18 @@ def _from_open3d(mesh: o3d.geometry.TriangleMesh) -> Mesh:
     )
 
 
+def read_mesh(path: Path) -> Mesh:
+    """A triangle mesh from any file that open3d reads.
+
+    Raises:
+        ValueError: there is no such mesh.
+    """
+    mesh = _from_open3d(o3d.io.read_triangle_mesh(str(path)))
+    if len(mesh.faces) == 0:
+        raise ValueError(f"{path} holds no triangle mesh")
+    return mesh
+
+
 def smoothed(mesh: Mesh, iterations: int) -> Mesh:
     """Taubin smoothing: takes voxel stairs away without shrinking."""
     return _from_open3d(_to_open3d(mesh).filter_smooth_taubin(iterations)) if iterations else mesh

@@ -13,6 +13,7 @@ from instascene_ros.core.run_files import write_json
 from instascene_ros.core.versions import versions
 from instascene_ros.models import make_segmenter
 from instascene_ros.tools import bench_online
+from instascene_ros.tools.bench_completion import bench_completion
 from instascene_ros.tools.bench_ids import id_figures
 from instascene_ros.tools.bench_instances import bench_instances, jobs_of
 from instascene_ros.tools.bench_rendering import default_sizes, rendering_figures
@@ -41,8 +42,10 @@ def bench(options: BenchOptions, console: Console) -> None:
         tables, budgets = [*tables, table], budgets + kept
     if options.instances:
         tables.append(bench_instances(jobs_of(options), options.jobs, console))
+    if options.completion:
+        tables += bench_completion(options, console)
     tables.append(Table("Budgets", [budget.row() for budget in budgets]))
-    for table in tables:
+    for table in (table for table in tables if table.printed):
         console.print(table.markdown() + "\n", highlight=False, soft_wrap=True, markup=False)
     if options.json is not None:
         write_json(options.json, {"measured_on": about, "tables": [table.plain() for table in tables]})

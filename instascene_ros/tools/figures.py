@@ -32,6 +32,7 @@ class Table:
 
     title: str
     rows: Sequence[Mapping[str, Cell]]
+    printed: bool = True  # or for JSON only
 
     def markdown(self) -> str:
         """The table as text that reads well in a terminal too."""

@@ -127,6 +127,14 @@ class BenchOptions:
     masks_every: Annotated[int, typer.Option(min=1, help="Only every Nth frame has masks, for that.")] = 1
     steps: Annotated[int, typer.Option(min=0, help="Steps of the feature field, for that; 0 = the default.")] = 0
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, for that.")] = 1
+    completion: Annotated[
+        list[Path] | None, typer.Option(help="Score completions on this generated scene; repeatable.")
+    ] = None
+    completion_masks: Annotated[str, typer.Option(help="Recorded masks for that, by folder.")] = "masks_clean,masks"
+    completion_frames: Annotated[str, typer.Option(help="Ranges of frames for that, A:B or all.")] = "all,0:30,0:10"
+    method: Annotated[str, typer.Option(help="Only this method, for that.")] = ""
+    hypotheses: Annotated[int, typer.Option(min=1, help="Seeds to complete each object with, for that.")] = 1
+    cache: Annotated[Path | None, typer.Option(help="Keep and take mapped objects here, for that.")] = None
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file, too.")] = None
 
 
