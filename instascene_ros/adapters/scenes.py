@@ -70,11 +70,11 @@ def make_scene_mapper(config: Config, node_config: SceneNodeConfig) -> Scene:
     """
     from instascene_ros.core.pipeline import SceneMapper
     from instascene_ros.core.rendering import make_rasterizer
-    from instascene_ros.models import make_segmenter
+    from instascene_ros.models import make_inpainter, make_segmenter
 
     rasterizer, segmenter = make_rasterizer(node_config.device), make_segmenter(node_config.segmenter, config)
     warm_up(SceneMapper(config, rasterizer, segmenter))
-    return SceneMapper(config, rasterizer, segmenter)
+    return SceneMapper(config, rasterizer, segmenter, make_inpainter(config))
 
 
 def warm_up(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from instascene_ros.core.carving import carve
@@ -20,6 +20,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.growing_rows import Kept
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.refinement import RowAdam, refine
+from instascene_ros.core.removal import HoleFiller, Sight, sight_of
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
 from instascene_ros.core.room import near, with_room_for
@@ -27,6 +28,7 @@ from instascene_ros.core.seeding import seed_surfels, unexplained
 from instascene_ros.core.splitting import split
 
 log = logging.getLogger(__name__)
+FILL_STEPS = 2  # of refinement on every view in which a hole was filled
 OLD_STRIDE = 7  # from one old keyframe to the next to be refined: neighbours show much the same
 
 
@@ -90,9 +92,29 @@ class Mapper:
                 views.append(self._window[-1 - (step // 2) % len(self._window)])
         return [self._exposure.restore(view) for view in views]
 
-    def discard(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
-        """Take Gaussians out of the map."""
+    def remove(
+        self, rows: Bool[Tensor, " N"], gaussians: GaussianMap, labels: Int64[Tensor, " N"], filler: HoleFiller | None
+    ) -> None:
+        """Take an object's Gaussians out of the map and of what is remembered, and fill its hole."""
+        sights = self._forget(gaussians.select(rows))
         self._keep(~rows, gaussians)
+        if filler is not None and sights:
+            views = filler.fill(sights, gaussians, labels[~rows])
+            self._optimizer.grow(gaussians)
+            refine(gaussians, views * FILL_STEPS, self.rasterizer, self._optimizer)
+
+    @torch.no_grad()
+    def _forget(self, surfels: GaussianMap) -> list[Sight]:
+        """Let the remembered views forget an object, which they would paint onto what is behind it."""
+        remembered = {id(frame): frame for frame in (*self.keyframes, *(view.frame for view in self._window))}
+        found = {key: sight_of(surfels, frame, self.rasterizer) for key, frame in remembered.items()}
+        left = {key: frame if found[key] is None else found[key].forgotten for key, frame in remembered.items()}
+        self.keyframes = [left[id(frame)] for frame in self.keyframes]
+        self._window = [
+            view if found[id(view.frame)] is None else Keyframe(left[id(view.frame)], self.config, view.device)
+            for view in self._window
+        ]
+        return [sight for sight in found.values() if sight is not None]
 
     def columns(self) -> Columns:
         """Keyframes, window and optimiser, to save."""

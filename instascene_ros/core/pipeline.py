@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,13 +21,13 @@ from instascene_ros.core.instances import Instances
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.mapper import Mapper
-from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.observation import observe_object
 from instascene_ros.core.offline.adoption import adopt
 from instascene_ros.core.offline.refiner import Refinement, Snapshot
-from instascene_ros.core.preparation import prepared
-from instascene_ros.core.protocols import Segmenter
+from instascene_ros.core.preparation import prepared, with_masks
+from instascene_ros.core.protocols import Inpainter, Segmenter
+from instascene_ros.core.removal import HoleFiller
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import Rendering, render
 from instascene_ros.core.segments import MaskTrace
@@ -55,10 +55,15 @@ class SceneUpdate:
 class SceneMapper:
     """Owns the map of one scene. Not thread-safe: one thread owns it."""
 
-    def __init__(self, config: Config, rasterizer: Rasterizer, segmenter: Segmenter | None = None) -> None:
-        self.config = config
-        self.rasterizer = rasterizer
-        self.segmenter = segmenter
+    def __init__(
+        self,
+        config: Config,
+        rasterizer: Rasterizer,
+        segmenter: Segmenter | None = None,
+        inpainter: Inpainter | None = None,
+    ) -> None:
+        self.config, self.rasterizer, self.segmenter = config, rasterizer, segmenter
+        self._filler = HoleFiller(config.mapping, rasterizer, inpainter, UP) if inpainter else None  # else holes stay
         self.reset()
 
     def reset(self) -> None:
@@ -117,7 +122,7 @@ class SceneMapper:
         if not self._mapper.is_keyframe(frame):
             return self._update(frame, set(), set(), watch, is_keyframe=False)
         with watch("segment"):
-            frame = self._with_masks(frame)
+            frame = with_masks(frame, self.segmenter)
         with watch("map"):
             keyframe, rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
@@ -174,14 +179,15 @@ class SceneMapper:
         return affected
 
     def remove(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """Take instances and their Gaussians out of the map; returns the affected ids.
+        """Take instances and their Gaussians out of the map, and fill the holes; returns the affected ids.
 
         Raises:
             UnknownInstanceError: nothing was changed.
         """
         editing.check_known(ids, self.instances)
-        gone = editing.remove(self._tracker, ids, self._tracker.labels(self.gaussians), self.gaussians)
-        self._mapper.discard(gone, self.gaussians)
+        labels = self._tracker.labels(self.gaussians)
+        gone = editing.remove(self._tracker, ids, labels, self.gaussians)
+        self._mapper.remove(gone, self.gaussians, labels, self._filler)
         self._publish_edit(ids)
         return tuple(dict.fromkeys(ids))
 
@@ -228,12 +234,6 @@ class SceneMapper:
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
-
-    def _with_masks(self, frame: Frame) -> Frame:
-        if frame.masks is not None:
-            return frame
-        empty = Masks.empty(frame.camera.height, frame.camera.width)
-        return replace(frame, masks=self.segmenter(frame) if self.segmenter else empty)
 
     def _trace(self, keyframe: Keyframe, rendering: Rendering) -> MaskTrace:
         showing = (rendering.depth_m - keyframe.depth_m).abs() < 2 * keyframe.tolerance_m

@@ -1,8 +1,12 @@
 """What is done to a frame before it is mapped."""
 
+from dataclasses import replace
+
 from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.frame import Frame
+from instascene_ros.core.masks import Masks
+from instascene_ros.core.protocols import Segmenter
 
 
 def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
@@ -20,3 +24,11 @@ def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
             "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
         )
     return frame
+
+
+def with_masks(frame: Frame, segmenter: Segmenter | None) -> Frame:
+    """The frame with its own masks, else the segmenter's, else none."""
+    if frame.masks is not None:
+        return frame
+    empty = Masks.empty(frame.camera.height, frame.camera.width)
+    return replace(frame, masks=segmenter(frame) if segmenter else empty)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, UInt8
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
@@ -43,3 +43,14 @@ class Prior(Protocol):
         seed: int,
         report: Report = silent,
     ) -> list[GeneratedView]: ...
+
+
+@runtime_checkable
+class Inpainter(Protocol):
+    """The colours of an image where something was taken out of it; those around it are not changed."""
+
+    name: str
+
+    def __call__(
+        self, rgb: UInt8[np.ndarray, "H W 3"], hole: Bool[np.ndarray, "H W"]
+    ) -> UInt8[np.ndarray, "H W 3"]: ...

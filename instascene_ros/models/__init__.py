@@ -1,8 +1,12 @@
-"""2D segmenters and completion priors by name; each is imported only when asked for."""
+"""2D segmenters, completion priors and inpainters by name; each is imported only when asked for."""
+
+import logging
 
 from instascene_ros.core.config import Config
 from instascene_ros.core.errors import BackendUnavailableError
-from instascene_ros.core.protocols import Prior, Segmenter
+from instascene_ros.core.protocols import Inpainter, Prior, Segmenter
+
+log = logging.getLogger(__name__)
 
 SEGMENTERS = ("geometric", "recorded")
 PRIORS = ("geometric",)
@@ -28,3 +32,14 @@ def make_prior(name: str, config: Config) -> Prior:
 
         return GeometricPrior(config.completion)
     raise BackendUnavailableError(f"there is no completion method {name!r}; expected one of: {', '.join(PRIORS)}")
+
+
+def make_inpainter(config: Config) -> Inpainter | None:
+    """What fills the holes of removed objects; None, with a warning, where nothing is installed that can."""
+    from instascene_ros.models.inpainting import OpenCvInpainter
+
+    try:
+        return OpenCvInpainter()
+    except BackendUnavailableError as error:
+        log.warning("%s; until then removed objects leave holes", error)
+        return None

@@ -38,13 +38,16 @@ def parse_frames(text: str | FrameRange) -> FrameRange:
 
 def parse_selection(text: str) -> str:
     """`all`, `none` or ids with commas, checked and in canonical form."""
-    if text in (ALL, NONE):
-        return text
+    return text if text in (ALL, NONE) else parse_ids(text, "all, none, or ids such as 3,7")
+
+
+def parse_ids(text: str, expected: str = "ids such as 3,7") -> str:
+    """Ids with commas, checked and in canonical form; nothing for none."""
     try:
-        ids = sorted({int(part) for part in text.split(",")})
+        ids = sorted({int(part) for part in text.split(",") if text})
     except ValueError:
-        raise typer.BadParameter(f"got {text!r}; expected all, none, or ids such as 3,7") from None
-    if ids[0] <= 0:
+        raise typer.BadParameter(f"got {text!r}; expected {expected}") from None
+    if ids and ids[0] <= 0:
         raise typer.BadParameter(f"got {text!r}; instance ids are above 0")
     return ",".join(str(i) for i in ids)
 
@@ -85,6 +88,9 @@ class RunOptions:
     refine: Annotated[
         bool, typer.Option("--refine", help="Refine the instances with all masks at once when the map is finished.")
     ] = False
+    remove: Annotated[
+        str, typer.Option(parser=parse_ids, metavar="ID,ID", help="Take these instances out of the finished map.")
+    ] = ""
     complete: Annotated[
         str,
         typer.Option(

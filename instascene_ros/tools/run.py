@@ -22,7 +22,7 @@ from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.run_files import CompletedFolder, Timeline
 from instascene_ros.core.versions import versions
-from instascene_ros.models import make_prior, make_segmenter
+from instascene_ros.models import make_inpainter, make_prior, make_segmenter
 from instascene_ros.tools.options import ALL, NONE, RunOptions
 from instascene_ros.tools.progress import fraction, stage
 from instascene_ros.tools.report import write_report
@@ -67,7 +67,7 @@ def prepare(options: RunOptions) -> Run:
     config = Config()
     config = replace(config, mapping=replace(config.mapping, width_px=options.width))
     rasterizer = make_rasterizer(options.device)
-    mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config))
+    mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config), make_inpainter(config))
     source = f"recorded {masks}" if masks else f"{segmenter_name} segmenter"
     return Run(options, recording, frames, rasterizer, mapper, make_prior(options.method, config), source)
 
@@ -95,9 +95,13 @@ def run(options: RunOptions, console: Console) -> Run:
     job = prepare(options)
     run_files.clear_earlier_run(options.out)
     _timed(job, "mapping", lambda: map_frames(job, console))
+    write_map(job)  # before what may fail: mapping takes longest
     if options.refine:
         _timed(job, "refining", lambda: refine_instances(job, console))
-    write_map(job)
+        write_map(job)
+    if options.remove:
+        _timed(job, "removing", lambda: remove_instances(job, console))
+        write_map(job)
     _timed(job, "completion", lambda: complete_objects(job, console))
     if options.views:
         _timed(job, "views", lambda: render_views(job, console))
@@ -131,6 +135,13 @@ def refine_instances(job: Run, console: Console) -> None:
     with fraction(console, "Refining") as report:
         refiner = Refiner(mapper.unrefined(), job.rasterizer, mapper.config, job.options.seed)
         mapper.adopt(refiner.run(report))
+
+
+def remove_instances(job: Run, console: Console) -> None:
+    """Take the chosen instances out of the map and fill the holes they leave."""
+    ids = [int(i) for i in job.options.remove.split(",")]
+    with console.status(f"Removing {job.options.remove}"):
+        job.mapper.remove(ids)
 
 
 def write_map(job: Run) -> None:

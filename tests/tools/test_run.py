@@ -1,11 +1,12 @@
 """A whole offline run on a scene with known answers: what the files say is true."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
-from conftest import FinishedRun
+from conftest import FinishedRun, instascene
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -123,3 +124,26 @@ def test_the_run_is_described(key: str, finished: FinishedRun) -> None:
     assert about["masks"] == "recorded masks"
     assert about["command"].startswith(f"instascene run {finished.folder} --out {finished.out} --device cpu")
     assert "--complete all" in about["command"]
+
+
+def test_removed_instances_are_gone_from_the_map_and_every_other_file(finished: FinishedRun, tmp_path: Path) -> None:
+    """The run finds the same ids again, and the surface under the object goes on in the map."""
+    gone = ids_of_objects(finished)[1]
+    result = instascene("run", finished.folder, "--out", tmp_path, "--device", "cpu", "--remove", gone)
+    assert result.exit_code == 0, result.output
+    saved, before = load_map(tmp_path / "map.npz"), load_map(finished.out / "map.npz")
+    assert set(saved.instances.ids) == set(before.instances.ids) - {gone}
+    assert gone not in saved.labels and gone not in np.load(tmp_path / "instances.npz")["ids"]
+    base_m = finished.scene.objects[1].vertices_m.mean(0)
+    under = [
+        (np.abs(m.gaussians.means_m.numpy() - (*base_m[:2], 0)) < (0.02, 0.02, 0.015)).all(-1).sum()
+        for m in (before, saved)
+    ]
+    assert under[0] < 3 < 10 < under[1]
+
+
+def test_a_map_that_was_finished_is_kept_when_what_follows_fails(finished: FinishedRun, tmp_path: Path) -> None:
+    result = instascene("run", finished.folder, "--out", tmp_path, "--device", "cpu", "--remove", "999")
+    assert result.exit_code == 1 and "no instance 999 in the map; it has [" in result.output
+    before, saved = load_map(finished.out / "map.npz"), load_map(tmp_path / "map.npz")
+    np.testing.assert_array_equal(saved.labels, before.labels)
