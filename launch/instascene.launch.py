@@ -1,4 +1,7 @@
-"""The robot: the nodes `scene` and `completion`, adapters, and RViz where asked for. `--show-args` explains it all."""
+"""The robot: the nodes `scene` and `completion`; `segmentation`, adapters and RViz where asked for.
+
+`--show-args` explains it all.
+"""
 
 from pathlib import Path
 
@@ -101,11 +104,17 @@ def nodes(context: LaunchContext) -> list:
     files = [argument(context, "params_file"), *camera_config(context)]
     sim_time = {"use_sim_time": is_true(context, "use_sim_time")}
     same = {name: name for name in ("map_frame", "pose_source", "device", "segmenter", "load_map")}
-    given = overrides(context, same | {"segmentation": "masks"}) | sim_time | managed
+    given = overrides(context, same | {"segmentation": "masks", "model": "networks.model"}) | sim_time | managed
+    masks = overrides(context, {"segmenter": "segmenter", "model": "networks.model"}) | sim_time | managed
     if cameras := argument(context, "cameras"):
-        given["cameras"] = [name.strip() for name in cameras.split(",")]
-    parameters, remapped = {"scene": given}, {"scene": remappings(context)}
+        given["cameras"] = masks["cameras"] = [name.strip() for name in cameras.split(",")]
     names = ["scene", *(name for name in ("completion", "planning_scene", "detections") if is_true(context, name))]
+    if argument(context, "segmentation") == "node":
+        given["masks"] = "topic"
+        given.pop("segmenter", None)
+        names.append("segmentation")
+    parameters = {"scene": given, "segmentation": masks}
+    remapped = dict.fromkeys(parameters, remappings(context))
     started = [
         Node(
             executable=name,
@@ -258,13 +267,17 @@ def input_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "segmentation",
             default_value="",
-            choices=["", "auto", "topic", "segmenter"],
-            description="Entity masks: topic, segmenter, or auto = the topic if it has a publisher. '' = params_file.",
+            choices=["", "auto", "topic", "segmenter", "node"],
+            description="Entity masks: topic, segmenter (in the scene node), node (a process of its own: node "
+            "segmentation), or auto = the topic if it has a publisher. '' = params_file.",
         ),
         DeclareLaunchArgument(
             "segmenter",
             default_value="",
-            description="Segmenter of frames that come without masks, e.g. geometric. '' = params_file.",
+            description="Segmenter: geometric, detectron2, mask2former or sam2. '' = params_file.",
+        ),
+        DeclareLaunchArgument(
+            "model", default_value="", description="Weights of the segmenter, where it is a network. '' = params_file."
         ),
     ]
 

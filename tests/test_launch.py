@@ -16,7 +16,7 @@ RVIZ = ROOT / "config" / "instascene.rviz"
 ROBOT_ARGUMENTS = {
     "namespace", "use_sim_time", "params_file", "autostart", "enclaves", "log_level", "camera_config", "cameras",
     "color_topic", "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf",
-    "device", "segmentation", "segmenter", "load_map", "completion", "planning_scene", "detections", "rviz",
+    "device", "segmentation", "segmenter", "model", "load_map", "completion", "planning_scene", "detections", "rviz",
     "rviz_config",
 }  # fmt: skip
 SENSORS = ("realsense_d435", "zed", "azure_kinect", "sim")
@@ -107,6 +107,21 @@ def test_the_robot_starts_scene_and_completion_in_its_namespace() -> None:
     nodes, _ = described(ROBOT, planning_scene="true", detections="true")
     names = ("scene", "completion", "planning_scene", "detections")
     assert [node.node_name for node in nodes] == [f"/instascene/{name}" for name in names]
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_masks_can_come_from_a_process_of_their_own() -> None:
+    nodes, _ = described(ROBOT, segmentation="node", segmenter="sam2", completion="false", camera_config="zed")
+    assert [node.node_name for node in nodes] == ["/instascene/scene", "/instascene/segmentation"]
+    assert remapped(nodes[:1]) == remapped(nodes[1:]), "both listen to the driver"
+    scene, segmentation = (written_parameters(node) for node in nodes)
+    assert "masks: topic" in scene and "segmenter" not in scene
+    assert "segmenter: sam2" in segmentation
+
+
+def written_parameters(node: Any) -> str:
+    """What the launch file sets beside the parameter files."""
+    return [Path(file).read_text() for file, is_file in node._Node__expanded_parameter_arguments if is_file][-1]
 
 
 def remapped(nodes: list) -> dict[str, str]:

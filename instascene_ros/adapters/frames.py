@@ -76,6 +76,19 @@ def to_frame(messages: FrameMessages, depth_scale: float = 0.0) -> Frame:
     return Frame(messages.stamp_ns, camera, rgb, depth_m, messages.T_world_camera, entities)
 
 
+def color_frame(topic: str, message: Image | CompressedImage) -> Frame:
+    """A frame for what looks at colour alone: no depth, no pose, and a usual camera of that image size.
+
+    Raises:
+        InvalidFrameError: the image cannot be decoded; the topic's name is in front.
+    """
+    rgb = _named(topic, _rgb, message)
+    height, width = rgb.shape[:2]
+    camera = Camera(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
+    stamp_ns = ns_of_stamp(message.header.stamp)
+    return Frame(stamp_ns, camera, rgb, np.zeros((height, width), np.float32), np.eye(4))
+
+
 def _rgb(message: Image | CompressedImage) -> UInt8[np.ndarray, "H W 3"]:
     return decode_rgb(message) if isinstance(message, Image) else decode_compressed_rgb(message)
 

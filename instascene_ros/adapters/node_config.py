@@ -20,9 +20,16 @@ class InvalidParameterError(InstasceneError, ValueError):
     """A node parameter whose value cannot be used."""
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises InvalidParameterError: the value is none of the choices."""
     if value not in choices:
         raise InvalidParameterError(f"parameter {name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def check_cameras(names: tuple[str, ...]) -> None:
+    """Raises InvalidParameterError: no camera, or two of one name."""
+    if not names or len(set(names)) != len(names) or not all(names):
+        raise InvalidParameterError(f"parameter cameras is {list(names)}; expected different, non-empty names")
 
 
 @dataclass(frozen=True)
@@ -98,19 +105,16 @@ class SceneNodeConfig:
     publish: PublishConfig = field(default_factory=PublishConfig)
 
     def __post_init__(self) -> None:
-        _check_choice("pose_source", self.pose_source, POSE_SOURCES)
-        _check_choice("on_pose_jump", self.on_pose_jump, ON_POSE_JUMP)
-        _check_choice("on_time_jump", self.on_time_jump, ON_TIME_JUMP)
-        _check_choice("color_transport", self.color_transport, COLOR_TRANSPORTS)
-        _check_choice("depth_transport", self.depth_transport, DEPTH_TRANSPORTS)
-        _check_choice("masks", self.masks, MASK_SOURCES)
-        _check_choice("input_qos", self.input_qos, INPUT_PROFILES)
+        check_choice("pose_source", self.pose_source, POSE_SOURCES)
+        check_choice("on_pose_jump", self.on_pose_jump, ON_POSE_JUMP)
+        check_choice("on_time_jump", self.on_time_jump, ON_TIME_JUMP)
+        check_choice("color_transport", self.color_transport, COLOR_TRANSPORTS)
+        check_choice("depth_transport", self.depth_transport, DEPTH_TRANSPORTS)
+        check_choice("masks", self.masks, MASK_SOURCES)
+        check_choice("input_qos", self.input_qos, INPUT_PROFILES)
         if not self.map_frame or self.map_frame.startswith("/"):
             raise InvalidParameterError(f"parameter map_frame is {self.map_frame!r}; expected a frame without a slash")
-        if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not all(self.cameras):
-            raise InvalidParameterError(
-                f"parameter cameras is {list(self.cameras)}; expected different, non-empty names"
-            )
+        check_cameras(self.cameras)
         wanted = 7 * len(self.cameras)
         if self.pose_source == "odom" and len(self.camera_extrinsics) != wanted:
             raise InvalidParameterError(
@@ -144,5 +148,5 @@ class PlayerNodeConfig:
     stamps: str = knob("now", "now: recorded times moved to the present; sim: recorded times, with /clock.")
 
     def __post_init__(self) -> None:
-        _check_choice("stamps", self.stamps, STAMPS)
-        _check_choice("depth_encoding", self.depth_encoding, ("16UC1", "32FC1"))
+        check_choice("stamps", self.stamps, STAMPS)
+        check_choice("depth_encoding", self.depth_encoding, ("16UC1", "32FC1"))

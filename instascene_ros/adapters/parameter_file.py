@@ -16,6 +16,7 @@ from instascene_ros.adapters.adapter_configs import (
 )
 from instascene_ros.adapters.completion_config import CompletionNodeConfig
 from instascene_ros.adapters.node_config import PlayerNodeConfig, SceneNodeConfig
+from instascene_ros.adapters.segmentation_config import SegmentationNodeConfig
 from instascene_ros.core.config import Config
 
 HEADER = """\
@@ -26,6 +27,7 @@ NODES: dict[str, Any] = {  # node name pattern -> configuration
     "/**": Config(),
     "/**/scene": SceneNodeConfig(),
     "/**/completion": CompletionNodeConfig(),
+    "/**/segmentation": SegmentationNodeConfig(),
     "/**/player": PlayerNodeConfig(),
     "/**/planning_scene": PlanningSceneNodeConfig(),
     "/**/detections": DetectionsNodeConfig(),

@@ -21,9 +21,10 @@ Every parameter of every node. Written by `python -m instascene_ros.adapters.par
 launch file as `params_file`. `ros2 param describe` tells the same.
 """
 TITLES = {
-    "/**": "Mapping, tracking, segmentation and completion (`scene` and `completion`)",
+    "/**": "Mapping, tracking, segmentation and completion (`scene`, `completion` and `segmentation`)",
     "/**/scene": "Node `scene`",
     "/**/completion": "Node `completion`",
+    "/**/segmentation": "Node `segmentation`",
     "/**/player": "Node `player`",
     "/**/planning_scene": "Node `planning_scene`",
     "/**/detections": "Node `detections`",

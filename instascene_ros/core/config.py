@@ -157,6 +157,29 @@ class SegmentationConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """The segmenters that are networks: detectron2, mask2former, sam2."""
+
+    model: str = knob(
+        "", "Weights: a folder, a model of the hub, or for detectron2 a file; empty = the segmenter's usual hub model."
+    )
+    config_file: str = knob("", "detectron2: the model's configuration, a path or a name of detectron2's model zoo.")
+    project: str = knob(
+        "", "detectron2: package of a project that the model needs, with the folder it is in: FOLDER:PACKAGE."
+    )
+    device: str = knob("auto", "auto, cpu or cuda.")
+    precision: str = knob("auto", "auto, float32, float16 or bfloat16; auto = float16 on a GPU, float32 elsewhere.")
+    min_score: float = knob(0.5, "Masks that the network is less sure of are left out.", 0.0, 1.0)
+    min_area_px: int = knob(400, "Smaller masks are left out, at 640 px image width, px.", 0, 1_000_000)
+    max_overlap: float = knob(0.7, "Of two masks that overlap by more than this (IoU) the surer stays.", 0.0, 1.0)
+    points_per_side: int = knob(16, "sam2: the image is asked at a grid of this many points squared.", 1, 64)
+    points_per_batch: int = knob(64, "sam2: points asked at once; fewer take less memory.", 1, 4096)
+    min_stability: float = knob(
+        0.9, "sam2: masks whose outline moves more when the threshold does are left out (IoU).", 0.0, 1.0
+    )
+
+
+@dataclass(frozen=True)
 class CompletionConfig:
     """From one observed object to a whole one."""
 
@@ -187,4 +210,5 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     refinement: RefinementConfig = field(default_factory=RefinementConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    networks: NetworkConfig = field(default_factory=NetworkConfig)
     completion: CompletionConfig = field(default_factory=CompletionConfig)

@@ -26,6 +26,17 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
+class Clickable(Protocol):
+    """A segmenter that can also be asked for the entity at one or more clicks (column, row, px), all on one thing.
+
+    Raises:
+        InvalidEditError: no click, or one outside the image.
+    """
+
+    def at(self, frame: Frame, points_px: Sequence[tuple[float, float]]) -> Bool[np.ndarray, "H W"]: ...
+
+
+@runtime_checkable
 class Prior(Protocol):
     """An idea of whole objects: given what was seen, what would other cameras see of the object alone?
 

@@ -8,16 +8,34 @@ from instascene_ros.core.protocols import Inpainter, Prior, Segmenter
 
 log = logging.getLogger(__name__)
 
-SEGMENTERS = ("geometric", "recorded")
+NETWORKS = ("detectron2", "mask2former", "sam2")
+SEGMENTERS = ("geometric", *NETWORKS, "recorded")
 PRIORS = ("geometric",)
 
 
+def needs_depth(segmenter: str) -> bool:
+    """Whether the segmenter of that name looks at depth; the networks see colour alone."""
+    return segmenter not in NETWORKS
+
+
 def make_segmenter(name: str, config: Config) -> Segmenter:
-    """Raises BackendUnavailableError: no segmenter has that name."""
+    """Raises BackendUnavailableError: no segmenter has that name, or its library, weights or device are missing."""
     if name == "geometric":
         from instascene_ros.models.geometric_segmenter import GeometricSegmenter
 
         return GeometricSegmenter(config.segmentation)
+    if name == "detectron2":
+        from instascene_ros.models.detectron2_segmenter import Detectron2Segmenter
+
+        return Detectron2Segmenter.load(config.networks)
+    if name == "mask2former":
+        from instascene_ros.models.mask2former import Mask2FormerSegmenter
+
+        return Mask2FormerSegmenter.load(config.networks)
+    if name == "sam2":
+        from instascene_ros.models.sam2 import Sam2Segmenter
+
+        return Sam2Segmenter.load(config.networks)
     if name == "recorded":
         from instascene_ros.models.recorded import RecordedMasks
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from instascene_ros import __version__
 from instascene_ros.core.errors import BackendUnavailableError, InstasceneError, InvalidSceneError
-from instascene_ros.tools.options import BenchOptions, Device, Out, RunOptions, takes
+from instascene_ros.tools.options import BenchOptions, Device, Out, RunOptions, SegmentOptions, takes
 
 BAD_ARGUMENTS, FAILED, INTERRUPTED = 2, 1, 130
 app = typer.Typer(
@@ -55,6 +55,16 @@ def run_command(options: RunOptions) -> None:
         instances = finished.mapper.instances
         console.print(f"{len(instances)} instances, {len(finished.mapper.gaussians)} Gaussians -> {options.out}")
         console.print(f"Report: {options.out / 'report.html'}")
+
+
+@app.command("segment")
+@takes(SegmentOptions)
+def segment_command(options: SegmentOptions) -> None:
+    """Segment one frame of a recorded scene, to see what a segmenter makes of it."""
+    from instascene_ros.tools.segment import segment
+
+    with teaching_errors():
+        segment(options, console)
 
 
 @app.command("demo")

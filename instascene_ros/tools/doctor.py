@@ -14,6 +14,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from instascene_ros.core.install_lines import DETECTRON2
 from instascene_ros.tools.rviz_check import problems_of, shipped_config
 
 TIMEOUT_S = 120
@@ -102,8 +103,9 @@ PROBES = (
     _optional("moveit_msgs", "node planning_scene", "sudo apt-get install ros-jazzy-moveit-msgs"),
     _optional("vision_msgs", "node detections", "sudo apt-get install ros-jazzy-vision-msgs"),
     _optional("diffusers", "generative completion", f"{PIP} diffusers"),
-    _optional("transformers", "learned masks", f"{PIP} transformers"),
-    _optional("detectron2", "learned masks (CropFormer)", "see detectron2's INSTALL.md: it is built from source"),
+    _optional("transformers", "--segmenter mask2former and sam2", f"{PIP} 'transformers>=4.56'   # not torchvision"),
+    _optional("detectron2", "--segmenter detectron2 (CropFormer)",
+              f"{PIP} torchvision && {DETECTRON2}   # needs g++; nvcc for a GPU"),
 )  # fmt: skip
 
 

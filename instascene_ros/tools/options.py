@@ -66,6 +66,14 @@ Device = Annotated[str, typer.Option(parser=parse_device, metavar="auto|cpu|cuda
 Frames = Annotated[
     FrameRange, typer.Option(parser=parse_frames, metavar="A:B", show_default=False, help="Only frames A to B-1.")
 ]
+Topics = Annotated[
+    str, typer.Option(help="Topics of a rosbag2, where names leave a choice: color=/a,depth=/b,pose=/c and so on.")
+]
+Model = Annotated[
+    str, typer.Option(help="Weights of a segmenter that is a network: a folder, a hub model, or detectron2's file.")
+]
+ModelConfig = Annotated[str, typer.Option(help="With detectron2: configuration, a path or a name of its model zoo.")]
+ModelProject = Annotated[str, typer.Option(metavar="FOLDER:PACKAGE", help="With detectron2: a project it needs.")]
 
 
 @dataclass(frozen=True)
@@ -78,10 +86,13 @@ class RunOptions:
     masks: Annotated[
         str | None, typer.Option(help="Recorded masks to use, by folder name; default: 'masks' if the scene has them.")
     ] = None
-    topics: Annotated[
-        str, typer.Option(help="Topics of a rosbag2, where names leave a choice: color=/a,depth=/b,pose=/c and so on.")
-    ] = ""
-    segmenter: Annotated[str | None, typer.Option(help="Segment the frames instead, for example: geometric.")] = None
+    topics: Topics = ""
+    segmenter: Annotated[
+        str | None, typer.Option(help="Segment the frames instead: geometric, detectron2, mask2former or sam2.")
+    ] = None
+    model: Model = ""
+    model_config: ModelConfig = ""
+    model_project: ModelProject = ""
     frames: Frames = FrameRange()
     every: Annotated[int, typer.Option(min=1, help="Use every N-th of the chosen frames.")] = 1
     width: Annotated[int, typer.Option(min=0, max=4096, help="Width to map at, px; 0: 320 on a CPU, 640 on a GPU.")] = 0
@@ -111,6 +122,37 @@ class RunOptions:
             elif f.name != "scene" and value != f.default:
                 words += [f"--{f.name}", str(value)]
         return shlex.join(words)
+
+
+def parse_click(text: str | tuple[float, float]) -> tuple[float, float]:
+    """`COLUMN,ROW`."""
+    if isinstance(text, tuple):
+        return text
+    try:
+        column, row = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}; expected COLUMN,ROW in px, for example 320,200") from None
+    return column, row
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """One frame, segmented."""
+
+    scene: Scene
+    out: Annotated[Path, typer.Option(help="PNG of 16 bit labels to write; a picture of it comes beside it.")]
+    segmenter: Annotated[str, typer.Option(help="geometric, detectron2, mask2former or sam2.")] = "geometric"
+    frame: Annotated[int, typer.Option(min=0, help="Which frame.")] = 0
+    click: Annotated[
+        list[tuple] | None,
+        typer.Option(parser=parse_click, metavar="COLUMN,ROW", help="Only what is there (sam2); repeatable."),
+    ] = None
+    width: Annotated[int, typer.Option(min=0, max=4096, help="Width to segment at, px; 0 = as it is.")] = 0
+    device: Device = "auto"
+    topics: Topics = ""
+    model: Model = ""
+    model_config: ModelConfig = ""
+    model_project: ModelProject = ""
 
 
 @dataclass(frozen=True)

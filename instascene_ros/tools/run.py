@@ -26,6 +26,7 @@ from instascene_ros.models import make_inpainter, make_prior, make_segmenter
 from instascene_ros.tools.options import ALL, NONE, RunOptions
 from instascene_ros.tools.progress import fraction, stage
 from instascene_ros.tools.report import write_report
+from instascene_ros.tools.segment import networks_of
 from instascene_ros.tools.views import test_views, write_views
 
 
@@ -65,7 +66,8 @@ def prepare(options: RunOptions) -> Run:
     if options.views:
         test_views(recording)
     config = Config()
-    config = replace(config, mapping=replace(config.mapping, width_px=options.width))
+    networks = networks_of(options.device, options.model, options.model_config, options.model_project)
+    config = replace(config, mapping=replace(config.mapping, width_px=options.width), networks=networks)
     rasterizer = make_rasterizer(options.device)
     mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config), make_inpainter(config))
     source = f"recorded {masks}" if masks else f"{segmenter_name} segmenter"

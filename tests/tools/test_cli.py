@@ -8,6 +8,7 @@ import pytest
 from bags import write_bag
 from conftest import FinishedRun, instascene
 from folders import write_scene, write_tum
+from PIL import Image
 from scenes import SyntheticScene
 
 from instascene_ros.core import run_files
@@ -32,7 +33,11 @@ Scene = tuple[SyntheticScene, Path]
         (["--complete", "some"], "got 'some'; expected all, none, or ids such as 3,7"),
         (["--complete", "3,0"], "instance ids are above 0"),
         (["--masks", "masks_other"], "no masks 'masks_other'; it has: masks, masks_clean"),
-        (["--segmenter", "sam"], "no segmenter 'sam'; expected one of: geometric, recorded"),
+        (
+            ["--segmenter", "sam"],
+            "no segmenter 'sam'; expected one of: geometric, detectron2, mask2former, sam2",
+        ),
+        (["--segmenter", "sam2", "--model", "/nowhere"], "cannot load Sam2Model from '/nowhere'"),
         (["--method", "magic"], "no completion method 'magic'; expected one of: geometric"),
         (["--masks", "masks", "--segmenter", "geometric"], "give one of them"),
         (["--speed", "9"], "No such option"),
@@ -186,3 +191,17 @@ def test_export_refuses_a_truncated_map_and_an_empty_wish(finished: FinishedRun,
 def test_the_command_is_told_as_it_would_be_typed() -> None:
     options = RunOptions(Path("a scene"), Path("out"), complete="1,2", views=True)
     assert options.command() == "instascene run 'a scene' --out out --complete 1,2 --views"
+
+
+def test_one_frame_can_be_segmented_to_look_at_it(small_scene: Scene, tmp_path: Path) -> None:
+    labels = tmp_path / "masks" / "frame.png"
+    result = instascene("segment", small_scene[1], "--out", labels, "--frame", 3)
+    assert result.exit_code == 0, result.output
+    stored = np.asarray(Image.open(labels))
+    with Image.open(labels.with_name("frame_colors.png")) as picture:
+        assert stored.shape == picture.size[::-1] and len(np.unique(stored)) > 3
+    result = instascene("segment", small_scene[1], "--out", labels, "--click", "10,20")
+    assert result.exit_code == 2 and "takes no clicks; use --segmenter sam2" in " ".join(result.output.split())
+    for words, told in ((["--frame", 99], "--frame is 99"), (["--click", "10"], "expected COLUMN,ROW")):
+        result = instascene("segment", small_scene[1], "--out", labels, *words)
+        assert result.exit_code == 2 and told in " ".join(result.output.split())
