@@ -55,7 +55,11 @@ class PickObject(Node):
         if not handle.accepted:
             raise RuntimeError("the completion node refused the goal")
         try:
-            result = self._result(handle.get_result_async(), "the completed object").result
+            future = handle.get_result_async()
+            self._wait(lambda: future.done() or not self._complete.server_is_ready(), "the completed object")
+            if not future.done():  # nobody would ever answer: DDS takes some 20 s to miss a process that was killed
+                raise RuntimeError("the completion node is gone: start it again, and ask again")
+            result = future.result().result
         except (KeyboardInterrupt, TimeoutError):
             self._result(handle.cancel_goal_async(), "the goal to be cancelled")  # or it would run to its end unheard
             raise

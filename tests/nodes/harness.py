@@ -87,12 +87,17 @@ class NodeProcess:
 
 @contextmanager
 def node_process(
-    module: str, parameters: dict[str, Any] | None = None, namespace: str = NAMESPACE
+    module: str,
+    parameters: dict[str, Any] | None = None,
+    namespace: str = NAMESPACE,
+    remappings: dict[str, str] | None = None,
 ) -> Iterator[NodeProcess]:
     """`python -m module` with ROS parameters, e.g. `node_process("instascene_ros.nodes.scene", {"device": "cpu"})`."""
     argv = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in (parameters or {}).items():
         argv += ["-p", f"{name}:={_yaml(value)}"]
+    for name, target in (remappings or {}).items():
+        argv += ["-r", f"{name}:={target}"]
     node = NodeProcess(argv)
     try:
         yield node
