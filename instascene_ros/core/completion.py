@@ -11,6 +11,7 @@ from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import CancelledError, TooFewPointsError
 from instascene_ros.core.free_space import gather_evidence
 from instascene_ros.core.geometry import points_of_depth, transform
+from instascene_ros.core.joint_optimisation import reconciled
 from instascene_ros.core.meshing import Mesh
 from instascene_ros.core.object_sphere import ObjectSphere
 from instascene_ros.core.objects import MASK_OBJECT, CompletedObject, GeneratedView, ObjectObservation
@@ -18,6 +19,8 @@ from instascene_ros.core.protocols import Prior, Report
 from instascene_ros.core.upright_box import upright_axes, upright_box
 from instascene_ros.core.views import CLOSING, PosedCamera, Rig
 from instascene_ros.core.volume import VoxelGrid
+
+FUSED_VIEWS = 8  # of the robot's own from which a reconciled object is rendered, to be fused
 
 
 class Stage(IntEnum):
@@ -66,8 +69,14 @@ def complete_object(
     step(Stage.OBSERVE, 0.0, "checking what was seen")
     check_observation(observation, config)
     step(Stage.GENERATE, 0.05, f"asking the {prior.name} prior for views from all around")
-    generated = prior(observation, _cameras(observation, config), seed, part(Stage.GENERATE, 0.05, 0.5))
-    step(Stage.OPTIMIZE, 0.6, f"fusing {len(observation.views)} seen and {len(generated)} generated views")
+    cameras = _cameras(observation, config)
+    generated = prior(observation, cameras, seed, part(Stage.GENERATE, 0.05, 0.5))
+    if not prior.exact:
+        step(Stage.OPTIMIZE, 0.5, "a first guess from the generated views as they are")
+        guess, cameras = _fused_mesh(observation, generated, config), [*cameras, *_best_cameras(observation)]
+        optimised = part(Stage.OPTIMIZE, 0.52, 0.7)
+        generated = reconciled(observation, generated, guess, cameras, config, seed, optimised)
+    step(Stage.OPTIMIZE, 0.7, f"fusing {len(observation.views)} seen and {len(generated)} generated views")
     mesh = _fused_mesh(observation, generated, config)
     step(Stage.MESH, 0.8, f"simplifying {len(mesh.faces)} faces")
     mesh = meshing.decimated(mesh, max_faces or config.max_faces)
@@ -93,6 +102,10 @@ def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[P
     sphere = ObjectSphere.around(observation, config.min_voxel_m)
     rings = ((config.ring_elevation_deg, config.ring_views), *CLOSING)
     return Rig.rings(rings, config.ring_width_px).cameras(sphere.center_m, sphere.radius_m, observation.up)
+
+
+def _best_cameras(observation: ObjectObservation) -> list[PosedCamera]:
+    return [(view.camera, view.T_world_camera) for view in observation.views[:FUSED_VIEWS]]
 
 
 def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedView], config: CompletionConfig) -> Mesh:

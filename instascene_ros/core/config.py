@@ -193,6 +193,12 @@ class CompletionConfig:
     min_known_share: float = knob(
         0.85, "A view of which nothing hides this share of the object's pixels shows it as it is.", 0.0, 1.0
     )
+    denoising_steps: int = knob(0, "Steps of a learned prior; 0: as many as its model was made for.", 0, 10_000)
+    optimisation_steps: int = knob(
+        0, "Steps that reconcile generated with observed views; 0: 2,000 on a GPU, 200 on a CPU.", 0, 1_000_000
+    )
+    observed_weight: float = knob(4.0, "Weight of an observed pixel against a generated one in those steps.", 0.0, 1e6)
+    device: str = knob("auto", "Where learned priors and those steps run: auto, cpu or cuda.")
     max_voxels: int = knob(200_000, "Voxels that an object's volume is divided into at most.", 1000, 100_000_000)
     min_voxel_m: float = knob(0.002, "Voxels are never smaller than this, m.", 0.0002, 0.1)
     depth_noise_m: float = knob(0.0015, "Standard deviation of the depth images near the objects, m.", 0.0, 0.05)

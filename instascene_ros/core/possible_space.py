@@ -1,0 +1,71 @@
+"""Where an object may be at all: neither seen through, nor filled by something else, nor below what it stands on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+from scipy import ndimage
+
+from instascene_ros.core.camera import Camera
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.free_space import gather_evidence
+from instascene_ros.core.object_sphere import ObjectSphere
+from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
+from instascene_ros.core.seen_points import seen_points
+from instascene_ros.core.support import SPACING_M, support_height_m
+from instascene_ros.core.upright_box import upright_axes
+from instascene_ros.core.volume import VoxelGrid
+
+SAMPLES = 48  # of a ray, on its way through the object's sphere
+MAX_VOXELS = 60_000
+RIM_PX = 1  # silhouettes are not sharper than this
+
+
+@dataclass(frozen=True)
+class PossibleSpace:
+    """Voxels of the cube around the object's sphere."""
+
+    sphere: ObjectSphere
+    grid: VoxelGrid
+    possible: Bool[np.ndarray, "X Y Z"]
+    floor_m: float | None  # height of the support along up, where one was seen
+
+    @classmethod
+    def within(
+        cls, sphere: ObjectSphere, observation: ObjectObservation, config: CompletionConfig
+    ) -> "PossibleSpace":
+        """By the evidence of all views, and the support under the object where one was seen."""
+        corners_m = sphere.center_m + sphere.radius_m * np.array([[-1.0] * 3, [1.0] * 3])
+        axes = upright_axes(corners_m, observation.up)
+        ends_m = sphere.center_m + sphere.radius_m * np.concatenate([axes.T, -axes.T])
+        grid = VoxelGrid.around(ends_m, axes, 0.0, min(config.max_voxels, MAX_VOXELS), config.min_voxel_m)
+        evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
+        possible = ~evidence.free & ~evidence.taken
+        floor_m = _floor_m(observation, config)
+        if floor_m is not None:
+            possible &= (grid.centers_m() @ observation.up > floor_m - grid.voxel_m).reshape(grid.shape)
+        return cls(sphere, grid, possible, floor_m)
+
+    def holds(self, points_m: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P"]:
+        """Which points lie in possible voxels, or one voxel beside: a surface borders on free space."""
+        return self.grid.lookup(ndimage.binary_dilation(self.possible), points_m, False)
+
+    def reaches(self, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Bool[np.ndarray, "H W"]:
+        """Pixels whose ray meets a possible voxel; a rim around them counts, too."""
+        distance_m = float(np.linalg.norm(T_world_camera[:3, 3] - self.sphere.center_m))
+        depths_m = distance_m + self.sphere.radius_m * np.linspace(-1, 1, SAMPLES)
+        rays = (camera.rays() @ T_world_camera[:3, :3].T).astype(np.float64)
+        hit = np.zeros(rays.shape[:2], bool)
+        for depth_m in depths_m:
+            points_m = T_world_camera[:3, 3] + depth_m * rays
+            hit |= self.grid.lookup(self.possible, points_m.reshape(-1, 3), False).reshape(hit.shape)
+        return ndimage.binary_dilation(hit, iterations=RIM_PX)
+
+
+def _floor_m(observation: ObjectObservation, config: CompletionConfig) -> float | None:
+    """Height of the support along up; None where none was seen."""
+    points_m = seen_points(observation.views, config.min_voxel_m).points_m
+    if len(points_m) == 0:
+        return None
+    surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
+    return support_height_m(points_m, surroundings, observation.up)
