@@ -142,3 +142,15 @@ def test_a_map_without_masks_says_so(scene: SyntheticScene) -> None:
         mapper.process(replace(frame, masks=Masks.empty(120, 160)))
     with pytest.raises(InvalidEditError, match="none of the 2 remembered keyframes has masks"):
         Refiner(mapper.unrefined(), mapper.rasterizer, mapper.config).run()
+
+
+def test_a_restored_map_is_refined_as_the_one_that_was_saved(scene: SyntheticScene) -> None:
+    """Its views keep their masks."""
+    one = mapped(scene, num_merged=5)
+    other = SceneMapper(CONFIG, make_rasterizer("cpu"))
+    other.restore(one.snapshot())
+    assert all(
+        np.array_equal(a.masks.labels, b.masks.labels) for a, b in zip(one.keyframes, other.keyframes, strict=True)
+    )
+    np.testing.assert_array_equal(refined(other).labels(), refined(one).labels())
+    assert other.instances.ids.tolist() == one.instances.ids.tolist()

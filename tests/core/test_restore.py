@@ -126,6 +126,8 @@ def test_a_map_without_state_is_shown_but_not_gone_on_from(frames, mapped) -> No
         ("mapper.keyframes.views.camera", lambda c: c * 1e6, "pixels for keyframes of"),
         ("mapper.keyframes.views.camera", lambda c: c * np.nan, "not finite"),
         ("mapper.keyframes.views.T_world_camera", lambda c: c * 2, "not a rigid transform"),
+        ("mapper.keyframes.views.num_masks", lambda c: c + 1, "scores of masks for"),
+        ("mapper.keyframes.pixels.mask", lambda c: c + 999, "has no score"),
         ("mapper.num_remembered", lambda c: np.array(99), "99 remembered"),
         ("mapper.optimizer.steps", lambda c: c[:-1], ""),
     ],
@@ -136,9 +138,18 @@ def test_a_damaged_state_is_refused_and_changes_nothing(name, change, told, fram
     before = everything(mapper)
     with pytest.raises(InvalidSceneError, match=f"is damaged: .*{told}"):
         mapper.restore(replace(mapped, state={**mapped.state, name: change(mapped.state[name])}))
-    with pytest.raises(InvalidSceneError, match="is missing"):
-        mapper.restore(replace(mapped, state={k: v for k, v in mapped.state.items() if k != name}))
+    if name != "mapper.keyframes.pixels.mask":  # which older maps have not
+        with pytest.raises(InvalidSceneError, match="is missing"):
+            mapper.restore(replace(mapped, state={k: v for k, v in mapped.state.items() if k != name}))
     assert_same(everything(mapper), before)
+
+
+def test_a_map_from_before_masks_were_saved_is_gone_on_from_without_them(frames, mapped) -> None:
+    mapper = new_mapper()
+    mapper.restore(replace(mapped, state={k: v for k, v in mapped.state.items() if "mask" not in k}))
+    assert [frame.masks for frame in mapper.keyframes] == [None] * len(mapper.keyframes)
+    mapper.process(frames[9])
+    assert set(mapped.instances.ids) <= set(mapper.instances.ids)
 
 
 def test_votes_for_segments_that_never_were_are_refused(mapped) -> None:
