@@ -79,8 +79,8 @@ def measure(job: InstanceJob) -> list[InstanceRow]:
     refinement = Refiner(mapper.unrefined(), rasterizer, config, job.seed).run()
     mapper.adopt(refinement)
     rows.append(_row(job, REFINED, _published(mapper), time.perf_counter() - began))
-    means_m = mapper.gaussians.means_m.detach().cpu().numpy()
-    for method, labels, seconds in _decompositions(refinement, config, means_m):
+    means_m, colors = (x.detach().cpu().numpy() for x in (mapper.gaussians.means_m, mapper.gaussians.colors))
+    for method, labels, seconds in _decompositions(refinement, config, means_m, colors):
         scores = _wholeness(refinement, labels, config)
         rows.append(_row(job, method, (means_m, labels, scores), seconds))
     return rows
@@ -98,7 +98,10 @@ def _with_masks(job: InstanceJob) -> Recording:
 
 
 def _decompositions(
-    refinement: Refinement, config: Config, means_m: Float32[np.ndarray, "N 3"]
+    refinement: Refinement,
+    config: Config,
+    means_m: Float32[np.ndarray, "N 3"],
+    colors: Float32[np.ndarray, "N 3"],
 ) -> Iterator[tuple[str, Int64[np.ndarray, " N"], float]]:
     """The paper's route at its stages, and the other systems."""
     views, objects, features = refinement.views, refinement.objects, refinement.unit_features
@@ -106,7 +109,7 @@ def _decompositions(
         COARSE: lambda: spatial_classes(views, objects) + 1,
         FIELD: lambda: instances_by_features(features, objects, config.refinement.min_similarity),
         DENSITY: lambda: instances_by_density(features.cpu().numpy(), means_m),
-    } | {name: lambda c=comparator: c(views, means_m) for name, comparator in COMPARATORS.items()}
+    } | {name: lambda c=comparator: c(views, means_m, colors) for name, comparator in COMPARATORS.items()}
     for name, method in methods.items():
         began = time.perf_counter()
         labels = method()

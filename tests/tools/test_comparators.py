@@ -19,6 +19,16 @@ def points() -> np.ndarray:
     return spots.astype(np.float32)
 
 
+def colors(*of_objects: tuple[float, float, float]) -> np.ndarray:
+    """One colour for each object, with a little noise."""
+    noise = np.random.default_rng(1).normal(0, 0.02, (NUM_OBJECTS * EACH, 3))
+    return np.clip(np.repeat(np.array(of_objects), EACH, axis=0) + noise, 0, 1).astype(np.float32)
+
+
+RED, GREEN, BLUE = (0.8, 0.2, 0.2), (0.2, 0.7, 0.2), (0.2, 0.2, 0.8)
+THREE_COLORS = colors(RED, GREEN, BLUE)
+
+
 def partition_of(labels: np.ndarray) -> list[list[int]]:
     return sorted(np.nonzero(labels == i)[0].tolist() for i in np.unique(labels[labels > 0]))
 
@@ -26,18 +36,18 @@ def partition_of(labels: np.ndarray) -> list[list[int]]:
 @pytest.mark.parametrize("name", COMPARATORS)
 def test_clean_masks_give_the_objects(name: str) -> None:
     views = traced(NUM_OBJECTS * EACH, [OBJECTS[k % 3 :] + OBJECTS[: k % 3] for k in range(NUM_VIEWS)])
-    assert partition_of(COMPARATORS[name](views, points())) == OBJECTS
+    assert partition_of(COMPARATORS[name](views, points(), THREE_COLORS)) == OBJECTS
 
 
 def test_tracking_in_2d_loses_an_object_that_was_long_out_of_view() -> None:
     """Without a map nothing says that it is the same one."""
     gone = [OBJECTS[1:]] * 15
     views = traced(NUM_OBJECTS * EACH, [OBJECTS] * 8 + gone + [OBJECTS] * 8)
-    labels = COMPARATORS["2D mask tracking"](views, points())
+    labels = COMPARATORS["2D mask tracking"](views, points(), THREE_COLORS)
     tracked = views_of_first(views, labels)
     assert tracked and len(partition_of(labels)) == 3
     late = traced(NUM_OBJECTS * EACH, [OBJECTS] * 6 + gone + [[OBJECTS[0][:60], *OBJECTS[1:]]] * 9)
-    assert len(partition_of(COMPARATORS["2D mask tracking"](late, points()))) == 4
+    assert len(partition_of(COMPARATORS["2D mask tracking"](late, points(), THREE_COLORS))) == 4
 
 
 def views_of_first(views: TracedViews, labels: np.ndarray) -> bool:
@@ -52,4 +62,15 @@ def test_gaussians_in_two_masks_of_a_view_are_left_out() -> None:
 
 @pytest.mark.parametrize("name", COMPARATORS)
 def test_no_masks_no_instances(name: str) -> None:
-    assert (COMPARATORS[name](traced(5, [[], []]), np.zeros((5, 3), np.float32)) == 0).all()
+    assert (
+        COMPARATORS[name](traced(5, [[], []]), np.zeros((5, 3), np.float32), np.zeros((5, 3), np.float32)) == 0
+    ).all()
+
+
+def test_appearance_takes_copies_for_one_object_when_they_are_seen_in_turn() -> None:
+    """Geometry tells them apart: they are 30 cm from each other."""
+    first, second, third = OBJECTS
+    views = traced(NUM_OBJECTS * EACH, [[first, third]] * 8 + [[second, third]] * 8)
+    copies = colors(RED, RED, BLUE)
+    assert partition_of(COMPARATORS["appearance (re-implemented)"](views, points(), copies)) == [first + second, third]
+    assert partition_of(COMPARATORS["MaskClustering (re-implemented)"](views, points(), copies)) == OBJECTS

@@ -20,7 +20,9 @@ from instascene_ros.core.offline.verdicts import Verdicts
 PAPER = RefinementConfig(max_unlabelled_share=0.7, min_consensus=0.9, min_visible_gaussians=500)
 
 
-def mask_clustering(views: TracedViews, means_m: Float32[np.ndarray, "N 3"]) -> Int64[np.ndarray, " N"]:
+def mask_clustering(
+    views: TracedViews, means_m: Float32[np.ndarray, "N 3"], colors: Float32[np.ndarray, "N 3"]
+) -> Int64[np.ndarray, " N"]:
     """Instances of MaskClustering; a Gaussian in several belongs to the one whose masks weigh most on it."""
     views = without_boundary(replace(views, min_share=0.0))
     verdicts = Verdicts.of(views, PAPER)

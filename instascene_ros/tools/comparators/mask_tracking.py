@@ -17,7 +17,9 @@ MEMORY_FRAMES = 10
 MIN_MASKS = 5  # shorter tracks are noise
 
 
-def mask_tracking(views: TracedViews, means_m: Float32[np.ndarray, "N 3"]) -> Int64[np.ndarray, " N"]:
+def mask_tracking(
+    views: TracedViews, means_m: Float32[np.ndarray, "N 3"], colors: Float32[np.ndarray, "N 3"]
+) -> Int64[np.ndarray, " N"]:
     """Tracks of enough masks; a Gaussian goes to the one with most of its mask area."""
     track_of = np.zeros(views.num_masks, np.int64)
     latest: dict[int, tuple[int, np.ndarray]] = {}  # track -> (view, pixels)

@@ -54,7 +54,9 @@ class _Bank:
         return True
 
 
-def online_any_seg_lite(views: TracedViews, means_m: Float32[np.ndarray, "N 3"]) -> Int64[np.ndarray, " N"]:
+def online_any_seg_lite(
+    views: TracedViews, means_m: Float32[np.ndarray, "N 3"], colors: Float32[np.ndarray, "N 3"]
+) -> Int64[np.ndarray, " N"]:
     """Merged masks that enough masks support; a Gaussian goes to the one with most of its mask area."""
     voxel_of = np.unique(np.floor(means_m / VOXEL_M).astype(np.int64), axis=0, return_inverse=True)[1].reshape(-1)
     shape = (int(voxel_of.max(initial=-1)) + 1, len(voxel_of))
