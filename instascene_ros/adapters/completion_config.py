@@ -13,7 +13,7 @@ class CompletionNodeConfig:
     """Node `completion`."""
 
     autostart: bool = autostart_knob()
-    method: str = knob("geometric", "Completion prior of a request that names none.")
+    method: str = knob("auto", "Completion prior of a request that names none: geometric, diffusion, or auto.")
     mesh_dir: str = knob("", "Folder for the full coloured meshes (PLY); empty = none is written.")
     observe_timeout_s: float = live_knob(30.0, "How long the scene node may take to answer, s.", 0.1, 3600.0)
     default_timeout_s: float = live_knob(

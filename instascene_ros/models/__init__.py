@@ -10,7 +10,8 @@ log = logging.getLogger(__name__)
 
 NETWORKS = ("detectron2", "mask2former", "sam2")
 SEGMENTERS = ("geometric", *NETWORKS, "recorded")
-PRIORS = ("geometric",)
+PRIORS = ("geometric",)  # those that need no model
+METHODS = ("auto", *PRIORS, "diffusion")
 
 
 def needs_depth(segmenter: str) -> bool:
@@ -43,13 +44,30 @@ def make_segmenter(name: str, config: Config) -> Segmenter:
     raise BackendUnavailableError(f"there is no segmenter {name!r}; expected one of: {', '.join(SEGMENTERS)}")
 
 
+def chosen_prior(name: str, config: Config) -> str:
+    """What `auto` stands for: the learned prior where a model is named, otherwise geometry alone."""
+    if name != "auto":
+        return name
+    return "diffusion" if config.completion.model else "geometric"
+
+
 def make_prior(name: str, config: Config) -> Prior:
-    """Raises BackendUnavailableError: no completion prior has that name."""
-    if name == "geometric":
+    """Raises BackendUnavailableError: no prior has that name, or its model, library, weights or device are missing."""
+    chosen = chosen_prior(name, config)
+    if chosen == "geometric":
         from instascene_ros.models.geometric_prior import GeometricPrior
 
         return GeometricPrior(config.completion)
-    raise BackendUnavailableError(f"there is no completion method {name!r}; expected one of: {', '.join(PRIORS)}")
+    if chosen == "diffusion" and not config.completion.model:
+        raise BackendUnavailableError(
+            "no learned prior is installed: set completion.model (--completion-model) to a model folder in diffusers' "
+            "format, or use method auto, which takes geometric until then"
+        )
+    if chosen == "diffusion":
+        from instascene_ros.models.diffusers_prior import diffusers_prior
+
+        return diffusers_prior(config.completion)
+    raise BackendUnavailableError(f"there is no completion method {name!r}; expected one of: {', '.join(METHODS)}")
 
 
 def make_inpainter(config: Config) -> Inpainter | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,26 @@ def sam2_network(config: NetworkConfig, usual: str, usual_size: dict[str, int]) 
         BackendUnavailableError: transformers, weights or device are missing.
     """
     return _loaded("Sam2Model", config, usual, usual_size)
+
+
+def pretrained_part(kind: str, folder: Path, dtype: torch.dtype | None) -> Any:
+    """Text and picture encoders, tokenizers: one part of a model folder, by its class; None = it has no weights.
+
+    Raises:
+        BackendUnavailableError: transformers, or that class in it, is missing.
+        Exception: whatever the library raises for files that are missing, damaged or of another kind.
+    """
+    try:
+        import transformers
+
+        made = getattr(transformers, kind)
+    except (ImportError, AttributeError) as error:
+        raise BackendUnavailableError(
+            f"{folder} needs transformers' {kind} ({error}): pip install transformers"
+        ) from error
+    if dtype is None:
+        return made.from_pretrained(str(folder), local_files_only=True)
+    return made.from_pretrained(str(folder), local_files_only=True, dtype=dtype, use_safetensors=True)
 
 
 def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, int]) -> HubModel:

@@ -169,7 +169,7 @@ class MockServer(Node):
             InstasceneError: what the real node would refuse, and cancels.
         """
         one = self._chosen(asked)
-        if asked.method not in ("", METHOD):
+        if asked.method not in ("", "auto", METHOD):
             raise BackendUnavailableError(f"there is no completion method {asked.method!r}; expected {METHOD!r}")
         known = self._completed.get(one.id)
         if known is not None and known.seed == asked.seed and not asked.force:

@@ -102,7 +102,7 @@ PROBES = (
     _optional("rosbags", "rosbag2 recordings (run, player)", f"{PIP} rosbags"),
     _optional("moveit_msgs", "node planning_scene", "sudo apt-get install ros-jazzy-moveit-msgs"),
     _optional("vision_msgs", "node detections", "sudo apt-get install ros-jazzy-vision-msgs"),
-    _optional("diffusers", "generative completion", f"{PIP} diffusers"),
+    _optional("diffusers", "--method diffusion (--completion-model)", f"{PIP} diffusers"),
     _optional("transformers", "--segmenter mask2former and sam2", f"{PIP} 'transformers>=4.56'   # not torchvision"),
     _optional("detectron2", "--segmenter detectron2 (CropFormer)",
               f"{PIP} torchvision && {DETECTRON2}   # needs g++; nvcc for a GPU"),
@@ -155,6 +155,17 @@ def _backend() -> str:
         return f"none: {error}"
 
 
+def _method() -> str:
+    """What `--method auto` completes objects with here."""
+    try:
+        from instascene_ros.core.config import Config
+        from instascene_ros.models import chosen_prior  # needs torch, too
+
+        return f"{chosen_prior('auto', Config())}; diffusion where --completion-model names a model folder"
+    except ImportError as error:
+        return f"none: {error}"
+
+
 def _table(findings: Sequence[Finding]) -> Table:
     table = Table(title="instascene doctor", title_justify="left")
     for column in ("part", "state", "found", "needed for"):
@@ -172,6 +183,7 @@ def doctor(console: Console | None = None, probes: Sequence[Probe] = PROBES) -> 
         findings = [_python(), *pool.map(examine, probes)]
     console.print(_table(findings))
     console.print(f"rendering backend of --device auto: [bold]{_backend()}[/]", highlight=False)
+    console.print(f"completion of --method auto: [bold]{_method()}[/]", highlight=False)
     for finding in findings:
         if finding.remedy:
             console.print(f"  {finding.part}: {finding.remedy}", highlight=False, markup=False, soft_wrap=True)

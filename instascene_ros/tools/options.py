@@ -108,7 +108,12 @@ class RunOptions:
             parser=parse_selection, metavar="all|none|ID,ID", help="Objects to complete; all = every confirmed one."
         ),
     ] = NONE
-    method: Annotated[str, typer.Option(help="Completion prior.")] = "geometric"
+    method: Annotated[
+        str, typer.Option(help="Completion prior: geometric, diffusion, or auto = diffusion where a model is named.")
+    ] = "auto"
+    completion_model: Annotated[
+        str, typer.Option(help="Model of the diffusion prior: a folder in diffusers' format, or a hub id.")
+    ] = ""
     seed: Annotated[int, typer.Option(min=0, help="Seed of the completion: same seed, same result.")] = 0
     views: Annotated[bool, typer.Option("--views", help="Also render the scene's test views.")] = False
 
@@ -118,9 +123,9 @@ class RunOptions:
         for f in fields(self):
             value = getattr(self, f.name)
             if value is True:
-                words.append(f"--{f.name}")
+                words.append(f"--{f.name.replace('_', '-')}")
             elif f.name != "scene" and value != f.default:
-                words += [f"--{f.name}", str(value)]
+                words += [f"--{f.name.replace('_', '-')}", str(value)]
         return shlex.join(words)
 
 

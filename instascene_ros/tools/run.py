@@ -67,7 +67,9 @@ def prepare(options: RunOptions) -> Run:
         test_views(recording)
     config = Config()
     networks = networks_of(options.device, options.model, options.model_config, options.model_project)
-    config = replace(config, mapping=replace(config.mapping, width_px=options.width), networks=networks)
+    completion = replace(config.completion, model=options.completion_model, device=options.device)
+    mapping = replace(config.mapping, width_px=options.width)
+    config = replace(config, mapping=mapping, networks=networks, completion=completion)
     rasterizer = make_rasterizer(options.device)
     mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config), make_inpainter(config))
     source = f"recorded {masks}" if masks else f"{segmenter_name} segmenter"

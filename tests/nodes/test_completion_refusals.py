@@ -57,5 +57,5 @@ def test_without_a_scene_node_the_answer_says_so() -> None:
 
 def test_a_method_that_does_not_exist_stops_the_node_at_start() -> None:
     with node_process("instascene_ros.nodes.completion", {"method": "magic"}) as node:
-        node.wait_for_output("there is no completion method 'magic'; expected one of: geometric", LONG_S)
+        node.wait_for_output("there is no completion method 'magic'; expected one of: auto, geometric", LONG_S)
         assert node.process.wait(LONG_S) == 2

@@ -38,7 +38,7 @@ Scene = tuple[SyntheticScene, Path]
             "no segmenter 'sam'; expected one of: geometric, detectron2, mask2former, sam2",
         ),
         (["--segmenter", "sam2", "--model", "/nowhere"], "cannot load Sam2Model from '/nowhere'"),
-        (["--method", "magic"], "no completion method 'magic'; expected one of: geometric"),
+        (["--method", "magic"], "no completion method 'magic'; expected one of: auto, geometric"),
         (["--masks", "masks", "--segmenter", "geometric"], "give one of them"),
         (["--speed", "9"], "No such option"),
     ],

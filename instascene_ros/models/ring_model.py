@@ -1,0 +1,72 @@
+"""A network that denoises a ring of RGB-D-alpha images in pixel space, as a model of the guided pipeline."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instascene_ros.core.guidance import Denoise, Guide, Scheduler
+from instascene_ros.core.guided_prior import Target
+from instascene_ros.core.objects import GeneratedView
+from instascene_ros.core.view_tensors import NUM_CHANNELS, tensor_of_images, views_of_tensor
+from instascene_ros.core.views import Rig
+
+IN_CHANNELS = 2 * NUM_CHANNELS + 1  # the noisy image, what is known of it, and where that is known (1, else 0)
+# (images [V 11 H W], timestep, row of each view in the rig [V]) -> prediction [V 5 H W]. The batch is the ring, so that
+# a network may attend across it; it may be called with a part of the ring, evenly spread, where memory is short.
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class RingModel:
+    """All views of one rig at once. See `view_tensors` for what the channels hold."""
+
+    def __init__(
+        self, name: str, network: Network, scheduler: Scheduler, rig: Rig, num_steps: int, device: torch.device | str
+    ) -> None:
+        self.name, self.scheduler, self.rig, self.num_steps = name, scheduler, rig, num_steps
+        self._network, self._device, self._at_once = network, device, len(rig)
+
+    def encode(self, target: Target) -> Guide:
+        """See `MultiViewModel`."""
+        known = target.known
+        content = tensor_of_images(known.rgb, known.depth_m, known.alpha, target.cameras, target.sphere)
+        mask = torch.from_numpy(known.known)[:, None]
+        return Guide(torch.where(mask, content, 0.0).to(self._device), mask.to(self._device))
+
+    def denoiser(self, target: Target, guide: Guide, seed: int) -> Denoise:
+        """See `MultiViewModel`."""
+
+        def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return self._in_parts(torch.cat([noisy, guide.content, guide.known.to(noisy.dtype)], dim=1), timestep)
+
+        return denoise
+
+    def decode(self, sample: Float[Tensor, "V 5 H W"], target: Target) -> list[GeneratedView]:
+        """See `MultiViewModel`."""
+        return views_of_tensor(sample, target.cameras, target.sphere)
+
+    @torch.no_grad()
+    def _in_parts(self, images: Float[Tensor, "V 11 H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
+        """As many views at a time as memory allows; what was learned about that is kept.
+
+        Raises:
+            torch.OutOfMemoryError: not even one view fits.
+        """
+        while True:
+            try:
+                return self._parts(images, timestep)
+            except torch.OutOfMemoryError:
+                if self._at_once == 1:
+                    raise
+                self._at_once = -(-self._at_once // 2)
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+
+    def _parts(self, images: Float[Tensor, "V 11 H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
+        num_parts = -(-len(images) // self._at_once)
+        predicted = torch.empty_like(images[:, :NUM_CHANNELS])
+        for first in range(num_parts):
+            rows = torch.arange(first, len(images), num_parts, device=images.device)  # each part goes all the way round
+            predicted[rows] = self._network(images[rows], timestep, rows).to(predicted.dtype)
+        return predicted
