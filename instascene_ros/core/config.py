@@ -94,6 +94,9 @@ class TrackingConfig:
         0.7, "What has this share of its points on one plane is flat, for a support surface.", 0.1, 1.0
     )
     flat_thickness_m: float = knob(0.02, "Points this close to a plane lie on it, m.", 0.001, 1.0)
+    map_feedback: bool = knob(
+        False, "Before they vote, masks that contradict what the map is sure of are split, or put together."
+    )
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instances import Instances
-from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.mapper import Mapper
+from instascene_ros.core.mask_feedback import traced_masks
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.observation import observe_object
 from instascene_ros.core.offline.adoption import adopt
@@ -29,8 +29,7 @@ from instascene_ros.core.preparation import prepared, with_masks
 from instascene_ros.core.protocols import Inpainter, Segmenter
 from instascene_ros.core.removal import HoleFiller
 from instascene_ros.core.rendering.contract import Rasterizer
-from instascene_ros.core.rendering.render import Rendering, render
-from instascene_ros.core.segments import MaskTrace
+from instascene_ros.core.rendering.render import render
 from instascene_ros.core.selection import IdBuffer, id_buffer, nearest_instance
 from instascene_ros.core.stopwatch import Stopwatch
 from instascene_ros.core.tracker import Tracker
@@ -126,8 +125,8 @@ class SceneMapper:
         with watch("map"):
             keyframe, rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):
-            traced = self._trace(keyframe, rendering)
-            touched, labels = self._tracker.associate(traced, frame.stamp_ns, self.gaussians)
+            traced, votes = traced_masks(keyframe, rendering, self._tracker, self.gaussians)
+            touched, labels = self._tracker.associate(traced, votes, frame.stamp_ns, self.gaussians)
         with watch("instances"):
             changed, removed = self._publish(labels, touched)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
@@ -234,12 +233,6 @@ class SceneMapper:
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self.config.mapping, self.rasterizer, self.config.tracking.min_trace_weight)
-
-    def _trace(self, keyframe: Keyframe, rendering: Rendering) -> MaskTrace:
-        showing = (rendering.depth_m - keyframe.depth_m).abs() < 2 * keyframe.tolerance_m
-        showing &= keyframe.depth_m > 0
-        masks = keyframe.frame.masks
-        return MaskTrace.of(masks, showing, rendering.trace, len(self.gaussians), self.config.tracking)
 
     def _update(
         self, frame: Frame, changed: set[int], removed: set[int], watch: Stopwatch, is_keyframe: bool

@@ -48,9 +48,12 @@ class Tracker:
         self._spare: list[int] = []
 
     def associate(
-        self, traced: MaskTrace, stamp_ns: int, gaussians: GaussianMap
+        self, traced: MaskTrace, votes: MaskTrace, stamp_ns: int, gaussians: GaussianMap
     ) -> tuple[set[int], Int64[Tensor, " N"]]:
-        """Take in the masks of one keyframe; returns the ids in view or changed, and every Gaussian's id now."""
+        """Take in the masks of one keyframe, and what they vote after repair (the same trace where nothing was).
+
+        Returns the ids in view or changed, and every Gaussian's id now.
+        """
         sizes = self._sizes(gaussians)
         self._spare = sorted(set(range(1, self.next_segment)) - self.identities.instance_of.keys(), reverse=True)
         look = self._look(traced, gaussians)
@@ -59,7 +62,10 @@ class Tracker:
             look = self._look(traced, gaussians)
         container_of = look.overlap.containers(self.config)
         self.consensus.observe(container_of)
-        new = self._vote(traced, look, container_of, gaussians)
+        if votes is not traced:
+            look = self._look(votes, gaussians)
+            container_of = look.overlap.containers(self.config)
+        new = self._vote(votes, look, container_of, gaussians)
         changed = self._regroup(
             {s for s in look.overlap.labels[look.overlap.visible > 0].tolist() if s} | new, gaussians
         )

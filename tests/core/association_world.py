@@ -28,8 +28,14 @@ class World:
         self.tracker = Tracker(config or TrackingConfig())
         self.stamp_ns = 0
 
-    def see(self, view: View) -> None:
-        """One keyframe. What mask 0 lists is in view without a mask."""
+    def see(self, view: View, votes: View | None = None) -> None:
+        """One keyframe. What mask 0 lists is in view without a mask. `votes`: its masks after repair."""
+        traced = self._traced(view)
+        self.stamp_ns += 100_000_000
+        repaired = traced if votes is None else self._traced(votes)
+        self.tracker.associate(traced, repaired, self.stamp_ns, self.gaussians)
+
+    def _traced(self, view: View) -> MaskTrace:
         mask_of = np.full(len(self.truth), -1)
         for mask, parts in view.items():
             for target, low, high in parts:
@@ -39,9 +45,7 @@ class World:
         masks = np.stack([mask_of[rows], np.zeros(len(rows), np.int64)], axis=1)
         weights = np.stack([mask_of[rows] > 0, np.zeros(len(rows), bool)], axis=1).astype(np.float32)
         cut_off = np.zeros(max(view, default=0) + 1, bool)
-        traced = MaskTrace(*map(torch.from_numpy, (rows, masks, weights)), cut_off)
-        self.stamp_ns += 100_000_000
-        self.tracker.associate(traced, self.stamp_ns, self.gaussians)
+        return MaskTrace(*map(torch.from_numpy, (rows, masks, weights)), cut_off)
 
     def labels(self, target: int) -> list[int]:
         """Ids on an object, the most frequent first."""
