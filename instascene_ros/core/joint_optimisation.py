@@ -47,7 +47,7 @@ def reconciled(
     rasterizer = make_rasterizer(config.device)
     space = PossibleSpace.within(ObjectSphere.around(observation, config.min_voxel_m), observation, config)
     colors, _ = paint(guess, observation.views, generated, config.observed_tolerance_m)
-    surfels = object_surfels(observation.surfels, guess, colors, space, observation.up).to(rasterizer.device)
+    surfels = object_surfels(observation, generated, guess, colors, space).to(rasterizer.device)
     looks = [
         Look.observed(view, space.sphere, config.observed_weight, rasterizer.device)
         for view in observation.views

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.camera import Camera
@@ -40,8 +40,9 @@ class PossibleSpace:
         ends_m = sphere.center_m + sphere.radius_m * np.concatenate([axes.T, -axes.T])
         grid = VoxelGrid.around(ends_m, axes, 0.0, min(config.max_voxels, MAX_VOXELS), config.min_voxel_m)
         evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
-        possible = ~evidence.free & ~evidence.taken
-        floor_m = _floor_m(observation, config)
+        points_m = seen_points(observation.views, config.min_voxel_m).points_m
+        possible = (~evidence.free & ~evidence.taken) | _holding(grid, points_m)
+        floor_m = _floor_m(points_m, observation)
         if floor_m is not None:
             possible &= (grid.centers_m() @ observation.up > floor_m - grid.voxel_m).reshape(grid.shape)
         return cls(sphere, grid, possible, floor_m)
@@ -62,9 +63,17 @@ class PossibleSpace:
         return ndimage.binary_dilation(hit, iterations=RIM_PX)
 
 
-def _floor_m(observation: ObjectObservation, config: CompletionConfig) -> float | None:
+def _holding(grid: VoxelGrid, points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "X Y Z"]:
+    """Voxels with seen surface in them, whatever is seen around: a thin wall lies between their centres."""
+    index = np.rint(grid.coordinates(points_m)).astype(np.int64)
+    index = index[((index >= 0) & (index < grid.shape)).all(-1)]
+    holding = np.zeros(grid.shape, bool)
+    holding[tuple(index.T)] = True
+    return holding
+
+
+def _floor_m(points_m: Float32[np.ndarray, "P 3"], observation: ObjectObservation) -> float | None:
     """Height of the support along up; None where none was seen."""
-    points_m = seen_points(observation.views, config.min_voxel_m).points_m
     if len(points_m) == 0:
         return None
     surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
