@@ -15,8 +15,10 @@ from instascene_ros.core.joint_optimisation import reconciled
 from instascene_ros.core.meshing import Mesh
 from instascene_ros.core.object_sphere import ObjectSphere
 from instascene_ros.core.objects import MASK_OBJECT, CompletedObject, GeneratedView, ObjectObservation
+from instascene_ros.core.possible_space import PossibleSpace
 from instascene_ros.core.protocols import Prior, Report
 from instascene_ros.core.upright_box import upright_axes, upright_box
+from instascene_ros.core.view_gain import gain_cameras
 from instascene_ros.core.views import CLOSING, PosedCamera, Rig
 from instascene_ros.core.volume import VoxelGrid
 
@@ -98,9 +100,18 @@ def check_observation(observation: ObjectObservation, config: CompletionConfig) 
 
 
 def _cameras(observation: ObjectObservation, config: CompletionConfig) -> list[PosedCamera]:
-    """The paper's ring (supplement, section 7), and what closes it."""
+    """The paper's ring (supplement, section 7), and what closes it; or as many that add most.
+
+    Raises:
+        ValueError: `view_choice` is neither ring nor gain.
+    """
     sphere = ObjectSphere.around(observation, config.min_voxel_m)
     rings = ((config.ring_elevation_deg, config.ring_views), *CLOSING)
+    if config.view_choice == "gain":
+        space = PossibleSpace.within(sphere, observation, config)
+        return gain_cameras(space, observation, sum(count for _, count in rings), config.ring_width_px)
+    if config.view_choice != "ring":
+        raise ValueError(f"completion.view_choice is {config.view_choice!r}; expected ring or gain")
     return Rig.rings(rings, config.ring_width_px).cameras(sphere.center_m, sphere.radius_m, observation.up)
 
 

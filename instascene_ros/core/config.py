@@ -193,6 +193,7 @@ class CompletionConfig:
     ring_width_px: int = knob(160, "Width of the views that a prior generates, px.", 32, 1024)
     ring_views: int = knob(16, "Views around the object that a prior is asked for; some more close it.", 4, 200)
     ring_elevation_deg: float = knob(30.0, "Elevation of those views, deg.", 0.0, 80.0)
+    view_choice: str = knob("ring", "Those views: a ring with closing views, or as many chosen by gain.")
     min_known_share: float = knob(
         0.85, "A view of which nothing hides this share of the object's pixels shows it as it is.", 0.0, 1.0
     )

@@ -28,6 +28,7 @@ class PossibleSpace:
     sphere: ObjectSphere
     grid: VoxelGrid
     possible: Bool[np.ndarray, "X Y Z"]
+    seen: Bool[np.ndarray, "X Y Z"]  # holds surface that was seen of the object
     floor_m: float | None  # height of the support along up, where one was seen
 
     @classmethod
@@ -41,11 +42,12 @@ class PossibleSpace:
         grid = VoxelGrid.around(ends_m, axes, 0.0, min(config.max_voxels, MAX_VOXELS), config.min_voxel_m)
         evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
         points_m = seen_points(observation.views, config.min_voxel_m).points_m
-        possible = (~evidence.free & ~evidence.taken) | _holding(grid, points_m)
+        seen = _holding(grid, points_m)
+        possible = (~evidence.free & ~evidence.taken) | seen
         floor_m = _floor_m(points_m, observation)
         if floor_m is not None:
             possible &= (grid.centers_m() @ observation.up > floor_m - grid.voxel_m).reshape(grid.shape)
-        return cls(sphere, grid, possible, floor_m)
+        return cls(sphere, grid, possible, seen, floor_m)
 
     def holds(self, points_m: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P"]:
         """Which points lie in possible voxels, or one voxel beside: a surface borders on free space."""

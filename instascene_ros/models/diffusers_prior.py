@@ -19,6 +19,7 @@ from torch import Tensor
 
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import BackendUnavailableError
+from instascene_ros.core.guidance import Scheduler
 from instascene_ros.core.guided_prior import GuidedPrior, MultiViewModel
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.view_tensors import NUM_CHANNELS
@@ -54,6 +55,19 @@ def load_model(config: CompletionConfig, device: str, size_px: int = SIZE_PX) ->
     raise BackendUnavailableError(
         f"{folder / INDEX} is of a {kind!r}; expected one of: {RING}, {ZERO123PLUS}: choose another completion.model"
     )
+
+
+def ddim_scheduler() -> Scheduler:
+    """Deterministic, and of numbers that are not clipped: for models that bring no schedule of their own.
+
+    Raises:
+        BackendUnavailableError: diffusers is missing.
+    """
+    try:
+        from diffusers import DDIMScheduler
+    except ImportError as error:
+        raise BackendUnavailableError(f"diffusers is not installed ({error}): pip install diffusers") from error
+    return DDIMScheduler(clip_sample=False)
 
 
 def write_ring_index(folder: Path, network: str, scheduler: str, rig: Rig, num_steps: int) -> None:
