@@ -115,13 +115,13 @@ class SceneMapper:
         Raises:
             InvalidFrameError: it has no usable depth; the map is as before.
         """
-        watch = Stopwatch()
+        watch, as_it_came = Stopwatch(), frame
         with watch("prepare"):
             frame = prepared(frame, self.config.mapping, self.rasterizer.device)
         if not self._mapper.is_keyframe(frame):
             return self._update(frame, set(), set(), watch, is_keyframe=False)
         with watch("segment"):
-            frame = with_masks(frame, self.segmenter)
+            frame = with_masks(frame, as_it_came, self.segmenter)
         with watch("map"):
             keyframe, rendering = self._mapper.integrate(frame, self.gaussians)
         with watch("associate"):

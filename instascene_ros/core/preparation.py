@@ -6,7 +6,7 @@ from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
-from instascene_ros.core.protocols import Segmenter
+from instascene_ros.core.protocols import FullSizeSegmenter, Segmenter
 
 
 def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
@@ -26,9 +26,12 @@ def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
     return frame
 
 
-def with_masks(frame: Frame, segmenter: Segmenter | None) -> Frame:
-    """The frame with its own masks, else the segmenter's, else none."""
+def with_masks(frame: Frame, as_it_came: Frame, segmenter: Segmenter | None) -> Frame:
+    """The frame with its own masks, else the segmenter's, else none. Networks see the image before it was shrunk."""
     if frame.masks is not None:
         return frame
-    empty = Masks.empty(frame.camera.height, frame.camera.width)
-    return replace(frame, masks=segmenter(frame) if segmenter else empty)
+    if segmenter is None:
+        return replace(frame, masks=Masks.empty(frame.camera.height, frame.camera.width))
+    if isinstance(segmenter, FullSizeSegmenter):
+        return replace(frame, masks=segmenter(as_it_came).resized(frame.camera.width, frame.camera.height))
+    return replace(frame, masks=segmenter(frame))

@@ -26,6 +26,13 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
+class FullSizeSegmenter(Segmenter, Protocol):
+    """A segmenter that takes frames as the camera sent them: its outlines get better with every pixel."""
+
+    full_size: bool
+
+
+@runtime_checkable
 class Clickable(Protocol):
     """A segmenter that can also be asked for the entity at one or more clicks (column, row, px), all on one thing.
 

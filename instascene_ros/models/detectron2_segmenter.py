@@ -27,6 +27,8 @@ Predictor = Callable[[UInt8[np.ndarray, "H W 3"]], Mapping[str, Any]]
 class Detectron2Segmenter:
     """Any instance or panoptic model; EntitySeg's CropFormer with its project (`networks.project`)."""
 
+    full_size = True
+
     def __init__(self, predict: Predictor, config: NetworkConfig) -> None:
         self._predict, self._config = predict, config
 

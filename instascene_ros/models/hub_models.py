@@ -77,7 +77,11 @@ def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, 
     device, dtype = placement(config)
     name = config.model or usual
     try:
-        network, report = network_class.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+            raise OSError("there is no such folder")
+        network, report = network_class.from_pretrained(
+            name, dtype=dtype, output_loading_info=True, use_safetensors=True
+        )
         images, _ = ImageProcessingMixin.get_image_processor_dict(name)
     except (OSError, ValueError, KeyError, RuntimeError) as error:  # the library's words for: not there, not readable
         first = str(error).strip().partition("\n")[0]

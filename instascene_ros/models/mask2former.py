@@ -20,6 +20,8 @@ DIVISOR = 32  # height and width that the network takes are multiples of it
 class Mask2FormerSegmenter:
     """Every query is an entity: as sure as it is not "nothing", times how sure its pixels are."""
 
+    full_size = True
+
     def __init__(self, model: HubModel, config: NetworkConfig) -> None:
         self._model, self._config = model, config
 

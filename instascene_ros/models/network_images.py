@@ -61,7 +61,7 @@ def network_input(
     rgb: UInt8[np.ndarray, "H W 3"], height: int, width: int, mean: list[float], std: list[float]
 ) -> Float[Tensor, "1 3 h w"]:
     """The image resized (bilinear, averaged where it shrinks), in 0..1, minus `mean`, over `std`."""
-    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
+    image = torch.tensor(rgb).permute(2, 0, 1)[None].float()
     resized = interpolate(image, (height, width), mode="bilinear", antialias=True).round().clamp(0, 255)
     shape = (1, 3, 1, 1)
     return (resized / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)

@@ -23,6 +23,8 @@ STABILITY_STEP = 1.0  # logits by which the threshold is moved up and down
 class Sam2Segmenter:
     """The image is encoded once; then it is asked what is at each point of a grid, many points at a time."""
 
+    full_size = True
+
     def __init__(self, model: HubModel, config: NetworkConfig) -> None:
         self._model, self._config = model, config
 
