@@ -23,14 +23,15 @@ from instascene_ros.tools.scene_generator.trajectory import orbit
 from tests.observations import observation_of
 from tests.scenes import SyntheticScene, place, tabletop
 
-CONFIG = CompletionConfig(ring_width_px=96, max_voxels=60_000, optimisation_steps=60, device="cpu")
+CONFIG = CompletionConfig(ring_width_px=96, ring_views=10, max_voxels=60_000, optimisation_steps=40, device="cpu")
+FEW = replace(CONFIG, ring_width_px=48, ring_views=4, max_voxels=8000, optimisation_steps=10, denoising_steps=3)
 SHAPES = {"can": place(shapes.can(0.033, 0.10)), "box": place(shapes.box((0.10, 0.06, 0.08)), 0, 0, 25)}
-RIG = Rig.rings(((30.0, 16),), 64)
+RIG = Rig.rings(((30.0, 12),), 64)
 
 
 @cache
 def scene(name: str) -> SyntheticScene:
-    return tabletop([SHAPES[name]], width=200, poses=orbit(6, start_deg=-20, span_deg=40))
+    return tabletop([SHAPES[name]], width=200, poses=orbit(5, start_deg=-20, span_deg=40))
 
 
 @cache
@@ -79,9 +80,9 @@ def test_what_is_called_known_is_true(name: str) -> None:
 def test_known_is_the_seen_side_and_the_space_that_was_seen_through() -> None:
     known = target("can").known
     share = known.share_of_object()
-    assert int(share.argmax()) in (0, 1, 15)  # the rig begins at the best input view
+    assert int(share.argmax()) in (0, 1, 11)  # the rig begins at the best input view
     assert share[0] > 0.6
-    assert share[8] < 0.2  # from behind only the top is known
+    assert share[6] < 0.2  # from behind only the top is known
     empty = known.known & (known.alpha == 0)
     assert empty.mean() > 0.5
     assert (known.rgb[empty] == 0).all() and (known.depth_m[empty] == 0).all()
@@ -97,7 +98,7 @@ def test_known_colours_are_those_of_the_images() -> None:
 def test_seen_pixels_win_over_what_the_model_makes_up() -> None:
     prior, asked = oracle("can"), target("can")
     views = prior(observation("can"), [], 0)
-    for k in (0, 1, 15):
+    for k in (0, 1, 11):
         kept = asked.known.known[k] & (asked.known.alpha[k] > 0)
         np.testing.assert_allclose(views[k].depth_m[kept], asked.known.depth_m[k][kept], atol=1e-4)
         np.testing.assert_allclose(views[k].rgb[kept] / 255, asked.known.rgb[k][kept], atol=0.005)
@@ -122,25 +123,24 @@ def test_the_oracle_lands_within_two_millimetres_without_any_alignment(name: str
 
 def test_unseen_side_has_the_colours_of_the_model() -> None:
     model = completed("can")
-    behind = ~model.observed & (model.vertices_m @ scene("can").frames[3].T_world_camera[:3, 3] < 0)
+    behind = ~model.observed & (model.vertices_m @ scene("can").frames[2].T_world_camera[:3, 3] < 0)
     assert behind.any()
     median = np.median(model.colors[behind & (model.vertices_m[:, 2] > 0.02)], axis=0)
     np.testing.assert_allclose(median, [40, 200, 40], atol=40)
 
 
 def test_same_seed_same_object() -> None:
-    few = replace(CONFIG, optimisation_steps=10)
-    one, other = (complete_object(observation("can"), oracle("can"), few) for _ in range(2))
+    one, other = (complete_object(observation("can"), oracle("can"), FEW) for _ in range(2))
     np.testing.assert_array_equal(one.vertices_m, other.vertices_m)
     np.testing.assert_array_equal(one.colors, other.colors)
 
 
-@pytest.mark.parametrize("word", ["denoising step 3", "step 24"])
+@pytest.mark.parametrize("word", ["denoising step 3", "step 4"])
 def test_it_can_be_cancelled_between_denoising_steps_and_blocks_of_the_optimisation(word: str) -> None:
     told = [""]
     with pytest.raises(CancelledError, match="instance 1"):
         complete_object(
-            observation("can"), oracle("can"), CONFIG,
+            observation("can"), oracle("can"), FEW,
             progress=lambda stage, share, message: told.append(message), cancelled=lambda: word in told[-1],
         )  # fmt: skip
     assert word in told[-1]
@@ -148,13 +148,12 @@ def test_it_can_be_cancelled_between_denoising_steps_and_blocks_of_the_optimisat
 
 def test_progress_names_every_step_and_never_falls() -> None:
     told: list[tuple[Stage, float, str]] = []
-    few = replace(CONFIG, optimisation_steps=10, denoising_steps=3)
-    prior = GuidedPrior(oracle("can")._model, make_rasterizer("cpu"), few)
-    complete_object(observation("can"), prior, few, progress=lambda *step: told.append(step))
+    prior = GuidedPrior(oracle("can")._model, make_rasterizer("cpu"), FEW)
+    complete_object(observation("can"), prior, FEW, progress=lambda *step: told.append(step))
     shares = [(stage, share) for stage, share, _ in told]
     assert shares == sorted(shares)
     words = " ".join(message for *_, message in told)
-    assert "denoising step 3 of 3" in words and "0 of 16 views known" in words and "step 9" in words
+    assert "denoising step 3 of 3" in words and " of 12 views known" in words and "step 9" in words
 
 
 class Contradicting(OracleModel):
@@ -171,7 +170,7 @@ def test_views_that_contradict_each_other_are_reconciled() -> None:
     model = oracle("can")._model
     model = Contradicting(true_mesh("can"), model._colors, RIG, model.scheduler, 2)
     prior = GuidedPrior(model, make_rasterizer("cpu"), CONFIG)
-    config = replace(CONFIG, optimisation_steps=100)
+    config = replace(CONFIG, optimisation_steps=80)
     true, off_m = RayCaster(true_mesh("can")), {}
     for exact in (True, False):
         prior.exact = exact
@@ -189,7 +188,7 @@ def test_samples_differ_by_seed_only_where_nothing_was_known() -> None:
     prior = GuidedPrior(model, make_rasterizer("cpu"), CONFIG)
     views = [prior(observation("can"), [], seed) for seed in (1, 2)]
     known = target("can").known.known
-    for k in range(16):
+    for k in range(len(RIG)):
         np.testing.assert_array_equal(views[0][k].alpha[known[k]], views[1][k].alpha[known[k]])
     free = np.stack([np.abs(a.alpha - b.alpha) for a, b in zip(*views, strict=True)])[~known]
     assert free.mean() > 0.05
