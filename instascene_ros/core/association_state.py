@@ -8,6 +8,7 @@ from instascene_ros.core.columns import Columns, checked
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.record import InstanceRecord
+from instascene_ros.core.support_plane import Plane
 from instascene_ros.core.tracker import Tracker
 
 MAX_ID = 10_000_000  # tables are indexed by segment and by instance: no saved scene may claim more of either
@@ -17,7 +18,7 @@ def columns_of(tracker: Tracker) -> Columns:
     """Segments, consensus counts, records and aliases. The votes are columns of the map itself."""
     ids, pairs = tracker.identities, list(tracker.consensus.pairs())
     segments = sorted(ids.instance_of.keys() | {s for a, b, _ in pairs for s in (a, b)})
-    records = sorted(tracker.records.items())
+    records, planes = sorted(tracker.records.items()), tracker.planes.values()
     columns = {
         "next": np.array([tracker.next_segment, ids.next_id], np.int64),
         "segments.id": np.array(segments, np.int64),
@@ -27,6 +28,9 @@ def columns_of(tracker: Tracker) -> Columns:
         "pairs.counts": np.array([(p.observers, p.supporters) for *_, p in pairs], np.float64).reshape(-1, 2),
         "aliases.ids": np.array(sorted(ids.merged_into.items()), np.int64).reshape(-1, 2),
         "records.id": np.array([i for i, _ in records], np.int64),
+        "planes.instance": np.array(list(tracker.planes), np.int64),
+        "planes.normal": np.array([p.normal for p in planes], np.float64).reshape(-1, 3),
+        "planes.limits_m": np.array([(p.offset_m, p.tolerance_m) for p in planes], np.float64).reshape(-1, 2),
     }
     for f in fields(InstanceRecord):
         columns[f"records.{f.name}"] = np.array([getattr(r, f.name) for _, r in records], _DTYPES[f.type])
@@ -60,11 +64,17 @@ def tracker_from(columns: Columns, config: TrackingConfig, gaussians: GaussianMa
     remembered = [found[f"records.{f.name}"].tolist() for f in fields(InstanceRecord)]
     for instance, *values in zip(found["records.id"].tolist(), *remembered, strict=True):
         tracker.records[instance] = InstanceRecord(*values)
+    planes = zip(found["planes.normal"], found["planes.limits_m"].tolist(), strict=True)
+    tracker.planes = {
+        i: Plane(n.copy(), *m) for i, (n, m) in zip(found["planes.instance"].tolist(), planes, strict=True)
+    }
     tracker.recount(gaussians)
     return tracker
 
 
 def _checked(expected: Columns, columns: Columns) -> Columns:
+    if "planes.instance" not in columns:  # from before support surfaces were told by their planes
+        columns = {**columns, **{name: empty for name, empty in expected.items() if name.startswith("planes.")}}
     names = columns.get("records.name", np.array(0))
     if names.dtype.kind == "U":  # as wide as the longest name
         expected = {**expected, "records.name": expected["records.name"].astype(names.dtype)}
@@ -80,12 +90,14 @@ def _check_ids(found: Columns, gaussians: GaussianMap) -> None:
     lowest_and_end = {
         "votes": (0, next_segment), "segments.id": (1, next_segment), "pairs.segments": (1, next_segment),
         "segments.bond": (0, next_segment), "segments.instance": (0, next_id), "aliases.ids": (1, next_id),
-        "records.id": (1, next_id),
+        "records.id": (1, next_id), "planes.instance": (1, next_id),
     }  # fmt: skip
     for name, (low, high) in lowest_and_end.items():
         given = found.get(name, votes)
         if given.size and not low <= given.min() <= given.max() < high:
             raise ValueError(f"{name} from {given.min()} to {given.max()}, but only {low} to {high - 1} were given out")
+    if not all(np.isfinite(found[f"planes.{name}"]).all() for name in ("normal", "limits_m")):
+        raise ValueError("some planes of support surfaces are not finite")
     if not np.isfinite(found["pairs.counts"]).all():
         raise ValueError("the counts of some pairs of segments are not finite")
 

@@ -1,6 +1,6 @@
 """The published list of instances: which exist, how large they are, when they last changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import rotation_from_quats
 from instascene_ros.core.instances import Instances
 from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes, observed_fraction
+from instascene_ros.core.support_plane import plane_of
 from instascene_ros.core.tracker import Tracker
 
 SAMPLES = 512  # points of an instance that its extent is measured on
@@ -54,6 +55,7 @@ class Catalogue:
         chosen = np.array([c for c in range(1, len(ids)) if enough[c] and int(ids[c]) in looked_at], np.int64)
         rows, samples = _sample(gaussians, columns, counts, chosen)
         objects = self._objects(tracker, ids[chosen], samples)
+        self._note_planes(tracker, ids[chosen], samples, set(objects.tolist()))
         for instance in looked_at - set(ids[chosen[objects]].tolist()):
             self._entries.pop(instance, None)
         solid = self._solid(gaussians, columns, ids, set(ids[chosen[objects]].tolist()) | self._entries.keys())
@@ -68,6 +70,15 @@ class Catalogue:
         edited = np.array([r.edited for r in records], bool)
         seen_whole = np.array([r.num_whole_views > 0 for r in records], bool)
         return np.nonzero(edited | ~is_background(samples, seen_whole, self.config))[0]
+
+    def _note_planes(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples, objects: Set[int]) -> None:
+        """Tell the tracker the planes of the support surfaces among the rows, for its next votes."""
+        for row, instance in enumerate(ids.tolist()):
+            plane = None if row in objects else plane_of(samples.points_m[row][samples.valid[row]], self.config)
+            if plane is not None:
+                tracker.planes[instance] = plane
+            else:
+                tracker.planes.pop(instance, None)
 
     def _solid(
         self, gaussians: GaussianMap, columns: Int64[Tensor, " N"], ids: Int64[np.ndarray, " K"], kept: set[int]

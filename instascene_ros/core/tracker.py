@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
@@ -21,6 +21,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.identities import Identities
 from instascene_ros.core.record import InstanceRecord
 from instascene_ros.core.segments import MaskTrace, Overlap
+from instascene_ros.core.support_plane import Plane, off_planes, strike_votes
 from instascene_ros.core.votes import FAINT, cast, move_votes, spread, winning_labels, winning_segments, withdraw
 
 
@@ -42,6 +43,7 @@ class Tracker:
     records: dict[int, InstanceRecord] = field(default_factory=dict)
     next_segment: int = 1  # segments from here on were never given out; those forgotten are given out again
     sizes: dict[int, int] = field(default_factory=dict)  # Gaussians of each segment after the last keyframe
+    planes: dict[int, Plane] = field(default_factory=dict)  # of the instances that are support surfaces
 
     def __post_init__(self) -> None:
         self.consensus = ConsensusGraph(self.config)
@@ -161,8 +163,21 @@ class Tracker:
         choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
         for segments, weights in zip(choice.unbind(1), traced.weights.unbind(1), strict=True):
             cast(gaussians, traced.gaussians, segments, weights)
-        spread(gaussians, traced.gaussians, self.config.spread_radius_m)
+        clear = self._strike(gaussians)
+        spread(gaussians, traced.gaussians, clear[traced.gaussians], self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}
+
+    def _strike(self, gaussians: GaussianMap) -> Bool[Tensor, " N"]:
+        """Nothing that is off its support surface keeps votes for it; returns what is off all of them."""
+        self.planes = {i: plane for i, plane in self.planes.items() if i in self.identities.segments_of}
+        if not self.planes:
+            return torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
+        plane_of_segment = np.full(self.next_segment, -1, np.int64)
+        for column, instance in enumerate(self.planes):
+            plane_of_segment[self.identities.segments_of[instance]] = column
+        off = off_planes(gaussians, list(self.planes.values()))
+        strike_votes(gaussians, off, torch.from_numpy(plane_of_segment).to(gaussians.device), self.config)
+        return off.all(dim=1)
 
     def _target(self, mask: int, overlap: Overlap, home: Int64[np.ndarray, " S"]) -> int:
         """Segment that unlabelled Gaussians of a mask join; 0 = none (the mask covers several objects).

@@ -10,7 +10,7 @@ that shared masks for a while, their segments are regrouped and no vote has to b
 from collections.abc import Collection
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from instascene_ros.core.gaussian_map import NUM_VOTES, GaussianMap
@@ -55,17 +55,18 @@ def cast(
     gaussians.vote_weights[rows] = sums.scatter(1, slot, torch.where(stays, held, total)[:, None])
 
 
-def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], radius_m: float) -> None:
+def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor, " R"], radius_m: float) -> None:
     """Those of `rows` without a vote faintly vote as the surface around them does: the surest of the same cell.
 
     So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
-    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges.
+    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges, and
+    what is `clear` of all support surfaces keeps to itself.
     """
     segments, votes = winning_segments(gaussians, rows)
     cells = (gaussians.means_m[rows].detach() / radius_m).floor().long() & 0xFFFFF
     normals = rotation_from_quats(gaussians.quats_wxyz[rows].detach())[..., 2]
     axis = normals.abs().argmax(dim=1, keepdim=True)
-    facing = (axis + 3 * (normals.gather(1, axis) > 0))[:, 0]
+    facing = (axis + 3 * (normals.gather(1, axis) > 0))[:, 0] + 6 * clear
     keys = ((facing << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
     _, cell_of = torch.unique(keys, return_inverse=True)
     most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")
