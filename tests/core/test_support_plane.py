@@ -75,7 +75,7 @@ def test_an_object_that_was_taken_for_part_of_the_table_keeps_its_votes() -> Non
 
 
 def test_feet_of_objects_are_theirs_although_masks_of_the_table_run_over_them() -> None:
-    """In two views of three the table's mask takes the rims of the objects, so that it has most votes for their feet."""
+    """In two views of three the table's mask takes the rims of the objects: it has most of the votes for their feet."""
     objects = [place(shapes.box((0.10, 0.06, 0.12)), -0.10, 0.0, 20), place(shapes.can(0.033, 0.11), 0.06, 0.05)]
     scene = tabletop(objects, num_frames=15, width=160, noise_seed=5)
     mapper = SceneMapper(Config(mapping=MappingConfig(refine_steps=0)), make_rasterizer("cpu"))
