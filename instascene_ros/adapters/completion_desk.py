@@ -86,6 +86,7 @@ class CompletionDesk:
             answer.error_code, answer.error_msg = Codes.UNKNOWN, f"{type(error).__name__}: {error} (see the node's log)"
         else:
             answer.object, answer.from_cache = completion.message, completion.from_cache
+            answer.error_msg = completion.completed.warning  # no error, but the caller should know
         if answer.error_code != Codes.NONE:
             log.warning("complete_object: %s [code %d]", answer.error_msg, answer.error_code)
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from instascene_ros.core import appearance, meshing, solid
+from instascene_ros.core.confidence import confidence, doubts
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import CancelledError, TooFewPointsError
 from instascene_ros.core.free_space import gather_evidence
@@ -84,7 +85,8 @@ def complete_object(
     mesh = meshing.decimated(mesh, max_faces or config.max_faces)
     step(Stage.MESH, 0.9, "colouring")
     completed = _describe(observation, generated, mesh, prior.name, seed, config)
-    step(Stage.MESH, 1.0, f"{len(mesh.faces)} faces, {completed.observed_fraction:.0%} of the surface observed")
+    words = f"{len(mesh.faces)} faces, {completed.observed_fraction:.0%} of the surface observed"
+    step(Stage.MESH, 1.0, f"{words}; {completed.warning}" if completed.warning else words)
     return completed
 
 
@@ -157,10 +159,9 @@ def _describe(
     area_m2 = mesh.face_areas_m2()
     fraction = float((observed[mesh.faces].mean(-1) * area_m2).sum() / max(float(area_m2.sum()), 1e-12))
     T_world_object, size_m = upright_box(mesh.vertices_m, observation.up)
-    # A half-seen object closed by a guess is worth about half; one seen all over is certain.
-    confidence = float(np.clip(0.25 + 0.75 * fraction, 0, 1))
+    trust = confidence(mesh, fraction, float(np.linalg.norm(size_m)))
     return CompletedObject(
         observation.map_id, observation.instance_id, observation.instance_revision,
         mesh.vertices_m, mesh.faces, colors, observed, T_world_object, size_m,
-        meshing.is_watertight(mesh), confidence, fraction, method, seed,
+        meshing.is_watertight(mesh), trust, fraction, method, seed, doubts(observation, mesh, fraction, config),
     )  # fmt: skip

@@ -64,3 +64,4 @@ class CompletedObject:
     observed_fraction: float  # 0..1 of the surface area
     method: str  # name of the prior
     seed: int
+    warning: str = ""  # why it should not be trusted, in a sentence; '' where nothing speaks against it

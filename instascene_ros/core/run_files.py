@@ -109,6 +109,7 @@ class CompletedFolder:
             "vertices": len(completed.vertices_m), "faces": len(completed.faces), "watertight": completed.watertight,
             "observed_fraction": completed.observed_fraction, "confidence": completed.confidence,
             "method": completed.method, "seed": completed.seed, "seconds": round(seconds, 3),
+            "warning": completed.warning,
         })  # fmt: skip
         self.write()
 

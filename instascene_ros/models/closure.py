@@ -111,13 +111,18 @@ def in_hull(points_m: Float32[np.ndarray, "P 3"], queries_m: Float32[np.ndarray,
 
 
 def field_of(
-    seen: Seen, solid: Bool[np.ndarray, "X Y Z"], observation: ObjectObservation
+    seen: Seen, guess_m: Float32[np.ndarray, "X Y Z"], observation: ObjectObservation
 ) -> Float32[np.ndarray, "X Y Z"]:
-    """Signed field (m, negative inside): the observed surface where it was seen, the smoothed solid elsewhere."""
+    """Signed field (m, negative inside): the observed surface where it was seen, the guess (likewise) elsewhere."""
     evidence, truncation_m = seen.evidence, 2 * seen.grid.voxel_m
-    smooth = ndimage.gaussian_filter(solid.astype(np.float32), 1.0)
-    field = (0.5 - smooth) * 2 * truncation_m
+    outside = evidence.free | evidence.taken
+    field = np.clip(np.where(outside, np.maximum(guess_m, 0.25 * truncation_m), guess_m), -truncation_m, truncation_m)
     known = np.isfinite(evidence.signed_m) & ((evidence.weight > 0.3) | (evidence.free_views >= 2))
     field = np.where(known, np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m), field)
     field = ndimage.gaussian_filter(field, 0.5)
     return np.maximum(field, seen.floor_m - seen.heights_m(observation)).astype(np.float32)
+
+
+def field_of_solid(solid: Bool[np.ndarray, "X Y Z"], voxel_m: float) -> Float32[np.ndarray, "X Y Z"]:
+    """Signed field (m, negative inside) of a solid, smooth over its voxels."""
+    return ((0.5 - ndimage.gaussian_filter(solid.astype(np.float32), 1.0)) * 4 * voxel_m).astype(np.float32)

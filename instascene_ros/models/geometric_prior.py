@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float32
 from scipy.spatial import cKDTree
 
 from instascene_ros.core import meshing, solid
@@ -11,8 +12,10 @@ from instascene_ros.core.meshing import Mesh, RayCaster
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.protocols import Report, silent
 from instascene_ros.core.views import PosedCamera
-from instascene_ros.models.closure import Seen, closed_shape, field_of, look_at_object
+from instascene_ros.models.closure import Seen, closed_shape, field_of, field_of_solid, look_at_object
 from instascene_ros.models.shape_fit import explains, fit_shape
+from instascene_ros.models.symmetric import with_symmetry
+from instascene_ros.models.symmetry import SymmetrySearch
 
 
 class GeometricPrior:
@@ -42,11 +45,20 @@ class GeometricPrior:
 
     def solid(self, observation: ObjectObservation, seen: Seen, seed: int) -> Mesh:
         """The whole object as a closed mesh."""
-        fit = fit_shape(seen, observation.up, np.random.default_rng(seed))
-        if explains(fit):
-            inside = (fit.shape.distance_m(seen.grid.centers_m()) < 0).reshape(seen.grid.shape)
-            filled = inside & ~seen.evidence.free & ~seen.evidence.taken
-        else:
-            filled = closed_shape(seen, observation)
-        field = field_of(seen, filled, observation)
+        seen, guess_m = self._guess(observation, seen, seed)
+        field = field_of(seen, guess_m, observation)
         return meshing.mesh_of_field(seen.grid, solid.seen_parts(field, seen.evidence))
+
+    def _guess(
+        self, observation: ObjectObservation, seen: Seen, seed: int
+    ) -> tuple[Seen, Float32[np.ndarray, "X Y Z"]]:
+        """What was seen, perhaps with more by symmetry, and a signed field (m, negative inside) for the rest."""
+        fit = fit_shape(seen, observation.up, np.random.default_rng(seed))
+        centers_m, shape = seen.grid.centers_m(), seen.grid.shape
+        if explains(fit):
+            along_rays_m = fit.shape.distance_m(centers_m).reshape(shape)
+            slope = np.linalg.norm(np.gradient(along_rays_m, seen.grid.voxel_m), axis=0)
+            return seen, (along_rays_m / np.maximum(slope, 0.5)).astype(np.float32)
+        for symmetry in SymmetrySearch(seen, observation.up).best()[:1]:
+            seen = with_symmetry(seen, symmetry)
+        return seen, field_of_solid(closed_shape(seen, observation), seen.grid.voxel_m)

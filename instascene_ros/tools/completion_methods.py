@@ -34,7 +34,8 @@ Method = Callable[[ObjectObservation, int], Attempt]  # observation, seed
 
 def methods(config: Config) -> dict[str, Method]:
     """The observed surface, its hull, and every prior that is installed."""
-    priors = {name: completing(make_prior(name, config), config) for name in PRIORS}
+    installed = [*PRIORS, "diffusion"] if config.completion.model else PRIORS
+    priors = {name: completing(make_prior(name, config), config) for name in installed}
     return {OBSERVED: observed_surface, HULL: hull} | priors
 
 
