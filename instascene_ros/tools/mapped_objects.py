@@ -1,13 +1,12 @@
 """Objects as a mapped recording shows them, kept on disk so that completions can be compared on the same input."""
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-from instascene_ros.core.atomic_file import replacing
 from instascene_ros.core.config import Config
 from instascene_ros.core.errors import TooFewPointsError
 from instascene_ros.core.instances import InstanceState
+from instascene_ros.core.map_file import load_map, save_map
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.pipeline import SceneMapper
 from instascene_ros.core.recording_formats import open_recording
@@ -25,31 +24,31 @@ class MappedInput:
 
     @property
     def file_name(self) -> str:
-        return f"{self.scene.name}_{self.masks}_{str(self.frames).replace(':', '_')}.pickle"
+        return f"{self.scene.name}_{self.masks}_{str(self.frames).replace(':', '_')}.npz"
 
 
 def mapped_objects(
     job: MappedInput, config: Config, rasterizer: Rasterizer, cache: Path | None
 ) -> list[ObjectObservation]:
-    """Every confirmed object after mapping, from `cache` where it is there: a folder of one's own (pickles).
+    """Every confirmed object after mapping; the map comes from the folder `cache` where it is there.
 
     Raises:
-        InvalidSceneError: the recording cannot be read.
+        InvalidSceneError: the recording, or a map in the folder, cannot be read.
     """
-    path = cache / job.file_name if cache else None
+    mapper, path = SceneMapper(config, rasterizer), cache / job.file_name if cache else None
     if path is not None and path.exists():
-        return pickle.loads(path.read_bytes())
-    mapper, recording = SceneMapper(config, rasterizer), open_recording(job.scene, job.masks)
-    for index in range(len(recording))[job.frames.first : job.frames.last]:
-        mapper.process(recording.frame(index))
+        mapper.restore(load_map(path))
+    else:
+        recording = open_recording(job.scene, job.masks)
+        for index in range(len(recording))[job.frames.first : job.frames.last]:
+            mapper.process(recording.frame(index))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_map(path, mapper.snapshot())
     observations, instances = [], mapper.instances
     for i in instances.ids[instances.states == InstanceState.CONFIRMED].tolist():
         try:
             observations.append(mapper.observe(i))
         except TooFewPointsError:  # nothing to complete: it counts as missed
             continue
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(pickle.dumps(observations))
     return observations
