@@ -30,7 +30,7 @@ HOMES = {
     "gsplat": ("core/rendering/gsplat_backend.py",),
     "open3d": ("core/meshing.py", "tools/scene_generator/"),  # the generator makes scenes, it does not ship results
     "rosbags": ("core/bag_file.py",),
-    "diffusers": ("models/",),
+    "diffusers": ("models/diffusers_prior.py", "models/diffusers_inpainter.py"),
     "transformers": ("models/",),
     "detectron2": ("models/",),
     "mujoco": ("tools/scene_generator/",),

@@ -215,6 +215,17 @@ class CompletionConfig:
 
 
 @dataclass(frozen=True)
+class RemovalConfig:
+    """What fills the hole that a removed object leaves."""
+
+    model: str = knob("", "Inpainting pipeline in diffusers' format: a folder, or a model of the hub; empty = OpenCV.")
+    prompt: str = knob("an empty table, background only", "What such a pipeline is asked for.")
+    steps: int = knob(20, "Denoising steps of such a pipeline.", 1, 1000)
+    size_px: int = knob(512, "Longer side of the image that it works on, px.", 64, 2048)
+    device: str = knob("auto", "Where it runs: auto, cpu or cuda.")
+
+
+@dataclass(frozen=True)
 class Config:
     """All groups."""
 
@@ -224,3 +235,4 @@ class Config:
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     networks: NetworkConfig = field(default_factory=NetworkConfig)
     completion: CompletionConfig = field(default_factory=CompletionConfig)
+    removal: RemovalConfig = field(default_factory=RemovalConfig)

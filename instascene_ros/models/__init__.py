@@ -71,7 +71,15 @@ def make_prior(name: str, config: Config) -> Prior:
 
 
 def make_inpainter(config: Config) -> Inpainter | None:
-    """What fills the holes of removed objects; None, with a warning, where nothing is installed that can."""
+    """What fills the holes of removed objects; None, with a warning, where nothing is installed that can.
+
+    Raises:
+        BackendUnavailableError: `removal.model` names a pipeline that cannot be loaded.
+    """
+    if config.removal.model:
+        from instascene_ros.models.diffusers_inpainter import DiffusersInpainter
+
+        return DiffusersInpainter(config.removal)
     from instascene_ros.models.inpainting import OpenCvInpainter
 
     try:
