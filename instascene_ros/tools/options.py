@@ -102,6 +102,9 @@ class RunOptions:
     remove: Annotated[
         str, typer.Option(parser=parse_ids, metavar="ID,ID", help="Take these instances out of the finished map.")
     ] = ""
+    inpainting_model: Annotated[
+        str, typer.Option(help="Inpainting pipeline in diffusers' format for what is behind them; default: OpenCV.")
+    ] = ""
     complete: Annotated[
         str,
         typer.Option(

@@ -69,7 +69,8 @@ def prepare(options: RunOptions) -> Run:
     networks = networks_of(options.device, options.model, options.model_config, options.model_project)
     completion = replace(config.completion, model=options.completion_model, device=options.device)
     mapping = replace(config.mapping, width_px=options.width)
-    config = replace(config, mapping=mapping, networks=networks, completion=completion)
+    removal = replace(config.removal, model=options.inpainting_model, device=options.device)
+    config = replace(config, mapping=mapping, networks=networks, completion=completion, removal=removal)
     rasterizer = make_rasterizer(options.device)
     mapper = SceneMapper(config, rasterizer, make_segmenter(segmenter_name, config), make_inpainter(config))
     source = f"recorded {masks}" if masks else f"{segmenter_name} segmenter"

@@ -43,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=TOKENS, unk_token="<|endoftext|>"
     )
     diffusers.StableDiffusionInpaintPipeline(
-        vae, transformers.CLIPTextModel(text), tokenizer, unet, diffusers.DDIMScheduler(steps_offset=1, clip_sample=False), None, None,
-        requires_safety_checker=False,
+        vae, transformers.CLIPTextModel(text), tokenizer, unet,
+        diffusers.DDIMScheduler(steps_offset=1, clip_sample=False), None, None, requires_safety_checker=False,
     ).save_pretrained(root, safe_serialization=True)  # fmt: skip
     return root
 
