@@ -7,7 +7,7 @@ from instascene_ros.core import solid
 from instascene_ros.core.free_space import Evidence, gather_evidence
 from instascene_ros.core.meshing import RayCaster, mesh_of_field
 from instascene_ros.core.objects import GeneratedView
-from instascene_ros.core.views import ring_cameras
+from instascene_ros.core.views import CLOSING, Rig
 from instascene_ros.core.volume import VoxelGrid
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -22,7 +22,7 @@ def ball_field(radius_m: float, center_m: tuple = (0, 0, 0)) -> np.ndarray:
 def views_of(field: np.ndarray) -> list[GeneratedView]:
     caster = RayCaster(mesh_of_field(GRID, field))
     views = []
-    for camera, T in ring_cameras(np.zeros(3), 0.07, UP, 80):
+    for camera, T in Rig.rings(((30.0, 12), *CLOSING), 80).cameras(np.zeros(3), 0.07, UP):
         depth_m, vertex = caster.look(camera, T)
         rgb = np.zeros((*depth_m.shape, 3), np.uint8)
         views.append(GeneratedView(camera, T, rgb, depth_m, (vertex >= 0).astype(np.float32)))
