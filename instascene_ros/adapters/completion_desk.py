@@ -86,7 +86,8 @@ class CompletionDesk:
             answer.error_code, answer.error_msg = Codes.UNKNOWN, f"{type(error).__name__}: {error} (see the node's log)"
         else:
             answer.object, answer.from_cache = completion.message, completion.from_cache
-            answer.error_msg = completion.completed.warning  # no error, but the caller should know
+            if completion.completed.warning:  # no error: clients take any error_msg for one
+                log.warning("instance %d: %s", answer.object.instance_id, completion.completed.warning)
         if answer.error_code != Codes.NONE:
             log.warning("complete_object: %s [code %d]", answer.error_msg, answer.error_code)
 

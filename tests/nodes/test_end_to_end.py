@@ -44,8 +44,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict:
         arrays = ros.collect(InstanceArray, "instances", latched_qos())
         with node_process("instascene_ros.nodes.player", playing):
             wait_until(
-                lambda: arrays and num_confirmed(arrays[-1]) >= 3, PATIENCE_S, lambda: "three confirmed instances"
-            )
+                lambda: arrays and num_confirmed(arrays[-1]) >= 3 and len(poses) >= 12,  # those of all that is shown
+                PATIENCE_S, lambda: f"three confirmed instances, and the poses of the images; {len(poses)} poses",
+            )  # fmt: skip
         late = subprocess.run(
             [sys.executable, ROOT / "tests" / "nodes" / "ros_client.py"], capture_output=True, text=True, timeout=300
         )
