@@ -17,7 +17,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.votes import winning_segments
 
 SIGMAS = 4.0  # of the surface's own roughness
-MIN_TOLERANCE_M = 0.003
+MIN_TOLERANCE_M = 0.006  # a mixture of two surfaces lies this far off either
 ROUNDS = 4  # of fitting the plane to what lies on it
 
 

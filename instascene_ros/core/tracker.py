@@ -168,10 +168,10 @@ class Tracker:
         return set(target.tolist()) - before - {0}
 
     def _strike(self, gaussians: GaussianMap) -> Bool[Tensor, " N"]:
-        """Nothing that is off its support surface keeps votes for it; returns what is off all of them."""
+        """Nothing that is off its support surface keeps votes for it; returns what is off all known ones."""
         self.planes = {i: plane for i, plane in self.planes.items() if i in self.identities.segments_of}
         if not self.planes:
-            return torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
+            return torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
         plane_of_segment = np.full(self.next_segment, -1, np.int64)
         for column, instance in enumerate(self.planes):
             plane_of_segment[self.identities.segments_of[instance]] = column

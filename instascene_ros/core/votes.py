@@ -60,7 +60,8 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
 
     So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
     cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges, and
-    what is `clear` of all support surfaces keeps to itself.
+    what is `clear` of all support surfaces keeps to itself: there only what masks said is passed on, since noise around
+    the feet of objects would carry their labels away over the table.
     """
     segments, votes = winning_segments(gaussians, rows)
     cells = (gaussians.means_m[rows].detach() / radius_m).floor().long() & 0xFFFFF
@@ -70,7 +71,7 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
     keys = ((facing << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
     _, cell_of = torch.unique(keys, return_inverse=True)
     most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")
-    surest = (votes == most[cell_of]) & (votes > 0)
+    surest = (votes == most[cell_of]) & (votes > FAINT * clear)
     segment_of = torch.zeros_like(segments).scatter_reduce_(0, cell_of, torch.where(surest, segments, 0), "amax")
     cast(gaussians, rows, torch.where(votes > 0, 0, segment_of[cell_of]), torch.full_like(votes, FAINT))
 
