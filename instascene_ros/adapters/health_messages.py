@@ -42,7 +42,7 @@ def diagnostics_message(health: SceneHealth, node_name: str, status: MapStatus, 
                 level=level if problem and monitor.required else DiagnosticStatus.OK,
                 name=f"{node_name}: {monitor.topic}",
                 message=problem or "ok",
-                values=_values(
+                values=key_values(
                     received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}", last_stamp_ns=monitor.last_stamp_ns
                 ),
             )
@@ -58,7 +58,7 @@ def _mapping(health: SceneHealth, node_name: str, status: MapStatus) -> Diagnost
         level=levels.get(status.state, DiagnosticStatus.OK),
         name=f"{node_name}: mapping",
         message=status.message or "ok",
-        values=_values(
+        values=key_values(
             **vars(health.tally()), bad_poses=health.bad_poses, sync_misses=health.misses() or "none",
             pose_jumps=sum(i.pose_jumps for i in intakes), time_jumps=sum(i.sync.time_jumps for i in intakes),
             duplicates=sum(i.sync.duplicates for i in intakes),
@@ -68,5 +68,6 @@ def _mapping(health: SceneHealth, node_name: str, status: MapStatus) -> Diagnost
     )  # fmt: skip
 
 
-def _values(**values: object) -> list[KeyValue]:
+def key_values(**values: object) -> list[KeyValue]:
+    """What a diagnostic status lists, as text."""
     return [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.frames import FrameMessages
-from instascene_ros.adapters.node_config import SceneNodeConfig
+from instascene_ros.adapters.node_config import SceneNodeConfig, SyncConfig
 from instascene_ros.adapters.poses import PoseSource
 from instascene_ros.adapters.stamps import ns_of_s, ns_of_stamp
 from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser, size_of
@@ -19,6 +19,12 @@ from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser, size_
 COLOR, DEPTH, INFO, MASKS, IGNORE = "color/image", "depth/image", "color/camera_info", "masks/image", "ignore/image"
 REMEMBERED_INFOS = 30
 MB = 2**20
+
+
+def synchroniser_of(sync: SyncConfig) -> Synchroniser:
+    """Waits for the partners of colour images, as configured."""
+    times_ns = [ns_of_s(s) for s in (sync.slop_s, sync.wait_s, sync.jump_back_s)]
+    return Synchroniser(COLOR, times_ns[0], sync.queue_size, *times_ns[1:], sync.queue_mb * MB)
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,7 @@ class CameraIntake:
     ) -> None:  # fmt: skip
         sync = config.sync
         self.camera, self._poses, self._hooks, self._clock_ns = camera, poses, hooks, clock_ns
-        self.sync = Synchroniser(
-            COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s),
-            sync.queue_mb * MB,
-        )  # fmt: skip
+        self.sync = synchroniser_of(sync)
         self.configure(config)
         self._infos: deque[CameraInfo] = deque(maxlen=REMEMBERED_INFOS)
         self._infos_follow = False  # the last image had a camera_info of its own stamp

@@ -8,10 +8,10 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from instascene_ros.adapters.frames import FrameMessages, color_frame, to_frame
-from instascene_ros.adapters.intake import COLOR, DEPTH, INFO, MB
+from instascene_ros.adapters.intake import COLOR, DEPTH, INFO, synchroniser_of
 from instascene_ros.adapters.segmentation_config import SegmentationNodeConfig
 from instascene_ros.adapters.stamps import SECOND_NS, ns_of_s
-from instascene_ros.adapters.synchroniser import MatchedSet, Synchroniser
+from instascene_ros.adapters.synchroniser import MatchedSet
 from instascene_ros.core.frame import Frame
 
 
@@ -42,12 +42,8 @@ class MaskIntake:
         self, camera: str, config: SegmentationNodeConfig, needs_depth: bool, deliver: Callable[[ImageMessages], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:  # fmt: skip
-        sync = config.sync
         self.camera, self._needs_depth, self._deliver, self._clock_ns = camera, needs_depth, deliver, clock_ns
-        self.sync = Synchroniser(
-            COLOR, ns_of_s(sync.slop_s), sync.queue_size, ns_of_s(sync.wait_s), ns_of_s(sync.jump_back_s),
-            sync.queue_mb * MB,
-        )  # fmt: skip
+        self.sync = synchroniser_of(config.sync)
         self.configure(config)
         self._info: CameraInfo | None = None
         self._held: MatchedSet | None = None  # the newest, until camera_info comes

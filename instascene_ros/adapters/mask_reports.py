@@ -1,10 +1,11 @@
 """What the segmentation node says of itself: diagnostics every second, and a log line when no masks leave it."""
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
+from instascene_ros.adapters.health_messages import key_values
 from instascene_ros.adapters.inputs import InputMonitor
 from instascene_ros.adapters.mask_session import MaskSession
 
@@ -81,7 +82,7 @@ class MaskReports:
         return DiagnosticStatus(
             level=DiagnosticStatus.WARN if complaint and session.is_open else DiagnosticStatus.OK,
             name=f"{name}: {session.config.segmenter}", message=complaint or "ok",
-            values=_values(
+            values=key_values(
                 received=sum(i.received for i in intakes), segmented=counters.segmented,
                 dropped_busy=session.worker.dropped, dropped_rate=sum(i.dropped_rate for i in intakes),
                 dropped_invalid=counters.invalid, dropped_no_info=sum(i.dropped_no_info for i in intakes),
@@ -96,9 +97,5 @@ class MaskReports:
         return DiagnosticStatus(
             level=level if problem else DiagnosticStatus.OK,
             name=f"{self._node.get_fully_qualified_name()}: {monitor.topic}", message=problem or "ok",
-            values=_values(received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}"),
+            values=key_values(received=monitor.received, rate_hz=f"{monitor.rate_hz:.1f}"),
         )  # fmt: skip
-
-
-def _values(**values: object) -> list[KeyValue]:
-    return [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy.spatial import cKDTree
 
 from instascene_ros.core.camera import Camera
-from instascene_ros.core.geometry import inverse, project, transform
+from instascene_ros.core.geometry import landing
 from instascene_ros.core.meshing import Mesh
 from instascene_ros.core.objects import MASK_OBJECT, GeneratedView, ObjectView
 
@@ -68,10 +68,7 @@ def _look(
     tolerance_m: float,
 ) -> tuple[UInt8[np.ndarray, "V 3"], Float64[np.ndarray, " V"]]:
     """Colour of each vertex in one image, and how well it is seen there (0 = not)."""
-    pixels, z = project(transform(inverse(T_world_camera), mesh.vertices_m), camera)
-    u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
-    inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
-    u, v = np.where(inside, u, 0), np.where(inside, v, 0)
+    _, u, v, z, inside = landing(mesh.vertices_m, camera, T_world_camera)
     toward = T_world_camera[:3, 3] - mesh.vertices_m
     cosine = (normals * toward).sum(-1) / np.maximum(np.linalg.norm(toward, axis=-1), 1e-9)
     hit = inside & on_object[v, u] & (depth_m[v, u] > 0) & (np.abs(depth_m[v, u] - z) <= tolerance_m)

@@ -1,10 +1,11 @@
 """Rigid transforms, rotations and depth-image geometry. Transforms read `p_a = T_a_b @ p_b`; quaternions are wxyz."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from instascene_ros.core import depth
@@ -99,6 +100,24 @@ def project(
         u = camera.fx * points_camera[:, 0] / safe + camera.cx
         v = camera.fy * points_camera[:, 1] / safe + camera.cy
     return np.stack([u, v], axis=-1), z
+
+
+class Landing(NamedTuple):
+    """Where world points fall in an image; u and v are 0 where `inside` is False."""
+
+    pixels: Float[np.ndarray, "P 2"]  # exact (u, v); NaN behind the camera
+    u: Int64[np.ndarray, " P"]  # column and row of the nearest pixel
+    v: Int64[np.ndarray, " P"]
+    z: Float[np.ndarray, " P"]  # depth, m
+    inside: Bool[np.ndarray, " P"]
+
+
+def landing(points_m: Float[np.ndarray, "P 3"], camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Landing:
+    """The pixel of each world point, to look images up at."""
+    pixels, z = project(transform(inverse(T_world_camera), points_m), camera)
+    u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
+    inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
+    return Landing(pixels, np.where(inside, u, 0), np.where(inside, v, 0), z, inside)
 
 
 def normals_of_depth(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.config import CompletionConfig
-from instascene_ros.core.geometry import inverse, normals_of_depth, points_of_depth, project, transform
+from instascene_ros.core.geometry import landing, normals_of_depth, points_of_depth, transform
 from instascene_ros.core.objects import MASK_OBJECT, ObjectObservation, ObjectView
 from instascene_ros.core.possible_space import PossibleSpace
 from instascene_ros.core.rendering.contract import Rasterizer
@@ -108,10 +108,7 @@ def _gather(
     to_eye /= np.maximum(np.linalg.norm(to_eye, axis=-1, keepdims=True), 1e-9)
     for source in sources:
         view = source.view
-        pixels, z = project(transform(inverse(view.T_world_camera), points_m), view.camera)
-        u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
-        inside = (u >= 0) & (v >= 0) & (u < view.camera.width) & (v < view.camera.height)
-        u, v = np.where(inside, u, 0), np.where(inside, v, 0)
+        pixels, u, v, z, inside = landing(points_m, view.camera, view.T_world_camera)
         seen = inside & source.sure[v, u]
         seen &= known_pixels(z.astype(np.float32)[None], view.depth_m[v, u][None], tolerance_m)[0]
         to_source = view.T_world_camera[:3, 3] - points_m

@@ -7,9 +7,9 @@ from PIL import Image
 
 from instascene_ros.core.config import RemovalConfig
 from instascene_ros.core.errors import BackendUnavailableError
+from instascene_ros.models.network_images import device_of
 
 MULTIPLE_PX = 8  # of what latents stand for: sizes are multiples of it
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class DiffusersInpainter:
@@ -23,12 +23,12 @@ class DiffusersInpainter:
 
     def __init__(self, config: RemovalConfig) -> None:
         self._config = config
-        device = _device(config.device)
+        device = device_of(config.device, "removal.device")
         try:
             from diffusers import AutoPipelineForInpainting
         except ImportError as error:
             raise BackendUnavailableError(f"removal.model needs diffusers ({error}): pip install diffusers") from error
-        dtype = torch.float16 if device == "cuda" else torch.float32
+        dtype = torch.float16 if device.type == "cuda" else torch.float32
         try:
             pipeline = AutoPipelineForInpainting.from_pretrained(
                 config.model, torch_dtype=dtype, use_safetensors=True, safety_checker=None
@@ -56,11 +56,3 @@ class DiffusersInpainter:
         ).images[0]  # fmt: skip
         back = np.asarray(filled.resize((width, height), Image.Resampling.BICUBIC))
         return np.where(hole[..., None], back, rgb)
-
-
-def _device(name: str) -> str:
-    if name not in DEVICES:
-        raise BackendUnavailableError(f"removal.device is {name!r}; expected one of {', '.join(DEVICES)}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BackendUnavailableError("removal.device is cuda, but torch finds no GPU: set cpu or auto")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

@@ -51,29 +51,25 @@ def pretrained_part(kind: str, folder: Path, dtype: torch.dtype | None) -> Any:
         BackendUnavailableError: transformers, or that class in it, is missing.
         Exception: whatever the library raises for files that are missing, damaged or of another kind.
     """
-    try:
-        import transformers
-
-        made = getattr(transformers, kind)
-    except (ImportError, AttributeError) as error:
-        raise BackendUnavailableError(
-            f"{folder} needs transformers' {kind} ({error}): pip install transformers"
-        ) from error
+    made = _class_called(kind)
     if dtype is None:
         return made.from_pretrained(str(folder), local_files_only=True)
     return made.from_pretrained(str(folder), local_files_only=True, dtype=dtype, use_safetensors=True)
 
 
-def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, int]) -> HubModel:
+def _class_called(kind: str) -> Any:
     try:
         import transformers
-        from transformers.image_processing_base import ImageProcessingMixin
 
-        network_class = getattr(transformers, kind)
+        return getattr(transformers, kind)
     except (ImportError, AttributeError) as error:
         raise BackendUnavailableError(
             f"{kind} needs transformers ({error}): pip install 'transformers>=4.56'"
         ) from error
+
+
+def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, int]) -> HubModel:
+    network_class, images_class = _class_called(kind), _class_called("ImageProcessingMixin")
     device, dtype = placement(config)
     name = config.model or usual
     try:
@@ -82,7 +78,7 @@ def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, 
         network, report = network_class.from_pretrained(
             name, dtype=dtype, output_loading_info=True, use_safetensors=True
         )
-        images, _ = ImageProcessingMixin.get_image_processor_dict(name)
+        images, _ = images_class.get_image_processor_dict(name)
     except (OSError, ValueError, KeyError, RuntimeError) as error:  # the library's words for: not there, not readable
         first = str(error).strip().partition("\n")[0]
         raise BackendUnavailableError(

@@ -21,20 +21,29 @@ def placement(config: NetworkConfig) -> tuple[torch.device, torch.dtype]:
     Raises:
         BackendUnavailableError: no such device or format.
     """
-    if config.device not in DEVICES:
-        raise BackendUnavailableError(f"networks.device is {config.device!r}; expected one of {', '.join(DEVICES)}")
-    has_gpu = torch.cuda.is_available()
-    if config.device == "cuda" and not has_gpu:
-        raise BackendUnavailableError(
-            "networks.device is 'cuda' but torch finds no GPU: set cpu, or install a CUDA build of torch"
-        )
-    device = torch.device("cuda" if has_gpu and config.device != "cpu" else "cpu")
+    device = device_of(config.device, "networks.device")
     name = config.precision if config.precision != "auto" else "float16" if device.type == "cuda" else "float32"
     if name not in PRECISIONS:
         raise BackendUnavailableError(
             f"networks.precision is {config.precision!r}; expected auto or one of {', '.join(PRECISIONS)}"
         )
     return device, PRECISIONS[name]
+
+
+def device_of(name: str, knob: str) -> torch.device:
+    """The device called auto, cpu or cuda; `knob` is what said so.
+
+    Raises:
+        BackendUnavailableError: no such device.
+    """
+    if name not in DEVICES:
+        raise BackendUnavailableError(f"{knob} is {name!r}; expected one of {', '.join(DEVICES)}")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise BackendUnavailableError(
+            f"{knob} is 'cuda' but torch finds no GPU: set cpu, or install a CUDA build of torch"
+        )
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 def working_size(size: dict[str, Any], height: int, width: int) -> tuple[int, int]:

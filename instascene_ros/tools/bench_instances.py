@@ -74,11 +74,11 @@ def measure(job: InstanceJob) -> list[InstanceRow]:
         frame = recording.frame(index)
         mapper.process(frame if index % job.every == 0 else replace(frame, masks=None))
     mapping_s = time.perf_counter() - began
-    rows = [_row(job, ONLINE, _published(mapper), mapping_s)]
+    rows = [_row(job, ONLINE, published(mapper), mapping_s)]
     began = time.perf_counter()
     refinement = Refiner(mapper.unrefined(), rasterizer, config, job.seed).run()
     mapper.adopt(refinement)
-    rows.append(_row(job, REFINED, _published(mapper), time.perf_counter() - began))
+    rows.append(_row(job, REFINED, published(mapper), time.perf_counter() - began))
     means_m, colors = (x.detach().cpu().numpy() for x in (mapper.gaussians.means_m, mapper.gaussians.colors))
     for method, labels, seconds in _decompositions(refinement, config, means_m, colors):
         scores = _wholeness(refinement, labels, config)
@@ -119,7 +119,8 @@ def _decompositions(
 Labelled = tuple[Float32[np.ndarray, "N 3"], Int64[np.ndarray, " N"], dict[int, float]]
 
 
-def _published(mapper: SceneMapper) -> Labelled:
+def published(mapper: SceneMapper) -> Labelled:
+    """Points of the map, the instance of each, and how sure the scene is of every instance."""
     instances = mapper.instances
     confidence = dict(zip(instances.ids.tolist(), instances.scores.tolist(), strict=True))
     return mapper.gaussians.means_m.detach().cpu().numpy(), mapper.labels().astype(np.int64), confidence

@@ -20,6 +20,7 @@ from instascene_ros.core.protocols import Segmenter
 from instascene_ros.core.recording import Recording, SceneFolder
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.models import SEGMENTERS, make_segmenter
+from instascene_ros.tools.bench_instances import published
 from instascene_ros.tools.instance_metric import InstanceScores, Reference
 from instascene_ros.tools.noisy_masks import NoisyMasks
 
@@ -66,10 +67,7 @@ def score(scene: Path, source: str, config: Config, device: str, every: int) -> 
     mapper = SceneMapper(config, make_rasterizer(device), segmenter)
     for index in range(0, len(recording), every):
         mapper.process(recording.frame(index))
-    instances = mapper.instances
-    confidence = dict(zip(instances.ids.tolist(), instances.scores.tolist(), strict=True))
-    points_m = mapper.gaussians.means_m.detach().cpu().numpy()
-    found = reference.score(points_m, mapper.labels().astype(np.int64), confidence)
+    found = reference.score(*published(mapper))
     return found, 1000 * float(np.median(segmenter.cpu_s or [0.0]))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from instascene_ros.core.frame import Frame
-from instascene_ros.core.geometry import inverse, project, transform
+from instascene_ros.core.geometry import landing
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.seen_points import seen_points
 from instascene_ros.tools.completion_metric import Surface, TrueObjects
@@ -22,12 +22,8 @@ def free_space_violation(surface: Surface, frames: Sequence[Frame]) -> float:
     samples_m = surface.samples_m(NUM_SAMPLES)
     in_front = np.zeros(len(samples_m), int)
     for frame in frames:
-        camera = frame.camera
-        pixels, z = project(transform(inverse(frame.T_world_camera), samples_m), camera)
-        u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
-        inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-        depth_m = frame.depth_m[np.where(inside, v, 0), np.where(inside, u, 0)]
-        in_front += inside & (z < depth_m - FREE_M)
+        _, u, v, z, inside = landing(samples_m, frame.camera, frame.T_world_camera)
+        in_front += inside & (z < frame.depth_m[v, u] - FREE_M)
     return float((in_front >= FREE_FRAMES).mean())
 
 

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.core.frame import Frame
-from instascene_ros.core.geometry import inverse, project, transform
+from instascene_ros.core.geometry import landing
 from instascene_ros.core.meshing import Mesh, RayCaster, is_watertight, read_mesh
 
 NUM_SAMPLES, NUM_MATCHING_SAMPLES = 20_000, 1500
@@ -160,11 +160,7 @@ def _shown(
     instances: np.ndarray,
 ) -> Bool[np.ndarray, " P"]:
     """Which points the frame shows: facing it, on their own object, and at the depth that was measured."""
-    camera = frame.camera
-    pixels, z = project(transform(inverse(frame.T_world_camera), points_m), camera)
-    u, v = np.rint(np.nan_to_num(pixels, nan=-1)).astype(np.int64).T
-    inside = (z > 0) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    u, v = np.where(inside, u, 0), np.where(inside, v, 0)
+    _, u, v, z, inside = landing(points_m, frame.camera, frame.T_world_camera)
     facing = ((frame.T_world_camera[:3, 3] - points_m) * normals).sum(-1) > 0
     at_depth = np.abs(frame.depth_m[v, u] - z) < SEEN_DEPTH_M
     return inside & facing & at_depth & (instances[v, u] == ids)

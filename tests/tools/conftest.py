@@ -1,7 +1,9 @@
 """One small finished run that the tests of the tools share."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from typer.testing import CliRunner, Result
 from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.tools.cli import app
 from instascene_ros.tools.scene_generator import shapes
+
+TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "evaluate.py"
 
 
 def instascene(*words: object) -> Result:
@@ -67,3 +71,14 @@ def finished(small_scene: tuple[SyntheticScene, Path], tmp_path_factory: pytest.
         (out / name).write_text("from before")
     result = instascene("run", folder, "--out", out, "--complete", "all", "--views", "--device", "cpu", "--seed", 3)
     return FinishedRun(scene, folder, out, result)
+
+
+@pytest.fixture(scope="session")
+def tool() -> ModuleType:
+    """The evaluation tool beside the repository."""
+    if not TOOL.exists():
+        pytest.skip(f"no evaluation tool at {TOOL}")
+    spec = importlib.util.spec_from_file_location("evaluate", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,6 +1,5 @@
 """Scores of completed objects: known answers, and agreement with the evaluation tool beside the repository, if any."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,6 @@ from instascene_ros.tools.completion_checks import apart_mm, free_space_violatio
 from instascene_ros.tools.completion_metric import Surface, TrueObjects, f_score
 from instascene_ros.tools.scene_generator import shapes
 
-TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "evaluate.py"
 RADIUS_M = 0.04
 CENTRES_M = {1: (-0.1, 0.0, 0.04), 2: (0.0, 0.02, 0.04), 5: (0.15, 0.0, 0.04)}
 
@@ -91,16 +89,6 @@ def test_volume_in_the_table_and_in_neighbours_counts(scene: Path) -> None:
 def test_a_scene_without_true_objects_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSceneError, match="no true objects"):
         TrueObjects.open(tmp_path, None)
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    if not TOOL.exists():
-        pytest.skip(f"no evaluation tool at {TOOL}")
-    spec = importlib.util.spec_from_file_location("evaluate", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("seed", range(3))

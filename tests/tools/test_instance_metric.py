@@ -1,6 +1,5 @@
 """AP of instances: known answers, and agreement with the evaluation tool beside the repository where there is one."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -9,8 +8,6 @@ import pytest
 
 from instascene_ros.core.errors import InvalidSceneError
 from instascene_ros.tools.instance_metric import Reference, average_precision
-
-TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "evaluate.py"
 
 
 def scene_of(folder: Path, rng: np.random.Generator) -> tuple[Path, np.ndarray, np.ndarray]:
@@ -56,16 +53,6 @@ def test_the_truth_scores_one_and_a_merge_costs_what_it_should(tmp_path: Path) -
 def test_a_scene_without_ground_truth_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSceneError, match="reference.npz"):
         Reference.open(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    if not TOOL.exists():
-        pytest.skip(f"no evaluation tool at {TOOL}")
-    spec = importlib.util.spec_from_file_location("evaluate", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("seed", range(6))
