@@ -41,6 +41,7 @@ class SceneOwner:
         self._changed(self._newest_ns)
         self.counters.num_refused = update.num_refused
         self.counters.integrated((self._now_ns() - update.stamp_ns) / 1e9, update.stage_ms)
+        self.scene.refine()  # clients have what they wait for
 
     def reset(self) -> str:
         """Empty map, new map id (the answer), and everybody is told."""

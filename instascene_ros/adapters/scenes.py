@@ -40,6 +40,8 @@ class Scene(Protocol):
 
     def process(self, frame: Frame) -> SceneUpdate: ...
 
+    def refine(self) -> None: ...
+
     def labels(self) -> Int32[np.ndarray, " N"]: ...
 
     def snapshot(self) -> SavedMap: ...
@@ -87,3 +89,4 @@ def warm_up(scene: Scene) -> None:
         T_world_camera = np.eye(4)
         T_world_camera[0, 3] = 0.1 * step
         scene.process(replace(flat, stamp_ns=step, T_world_camera=T_world_camera))
+        scene.refine()

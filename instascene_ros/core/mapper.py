@@ -46,6 +46,7 @@ class Mapper:
     _exposure: Exposure = field(init=False)
     _frames_since_keyframe: int = 0
     _next_old: int = 0
+    _owes_steps: bool = False  # of refinement, on the newest keyframe
 
     def __post_init__(self) -> None:
         self._optimizer, self._exposure = RowAdam(self.rasterizer.device), Exposure(self.rasterizer.device)
@@ -60,7 +61,12 @@ class Mapper:
 
     @torch.no_grad()
     def integrate(self, frame: Frame, gaussians: GaussianMap) -> tuple[Keyframe, Rendering]:
-        """Take a keyframe into the map; returns it with the map rendered from it, traced."""
+        """Take a keyframe into the map; returns it with the map rendered from it, traced.
+
+        The steps of refinement that it is worth are left to `refine`: they improve how the map looks, and nobody who
+        waits for the objects in this frame need wait for them.
+        """
+        self.refine(gaussians)
         keyframe = Keyframe(frame, self.config, self.rasterizer.device)
         rendering = self._render(frame, gaussians) if len(gaussians) else None
         rendering = self._exposure.align(keyframe, rendering, gaussians)
@@ -69,8 +75,14 @@ class Mapper:
         self._seed(keyframe, rendering, gaussians)
         self._remember(keyframe)
         self._crop(gaussians)
-        refine(gaussians, self._views_to_refine(), self.rasterizer, self._optimizer)
+        self._owes_steps = True
         return keyframe, self._render(frame, gaussians)
+
+    def refine(self, gaussians: GaussianMap) -> None:
+        """The steps that the newest keyframe is worth, once; `integrate` does those that are left over."""
+        if self._owes_steps:
+            self._owes_steps = False
+            refine(gaussians, self._views_to_refine(), self.rasterizer, self._optimizer)
 
     def _revise(self, keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> None:
         """What the view says about the surfels that are there."""
@@ -125,6 +137,7 @@ class Mapper:
         return {
             "frames_since_keyframe": np.array(self._frames_since_keyframe),
             "next_old": np.array(self._next_old),
+            "owes_steps": np.array(int(self._owes_steps)),
             "num_remembered": np.array(len(self.keyframes)),  # the others are only in the window
             "keyframes.place_in_window": np.array([place.get(id(f), -1) for f in frames], np.int64),
             **prefixed("keyframes", frame_columns(frames)),
@@ -140,6 +153,7 @@ class Mapper:
         """
         numbers = {name: np.array(0) for name in ("frames_since_keyframe", "next_old", "num_remembered")}
         found = checked(numbers | {"keyframes.place_in_window": np.zeros(0, np.int64)}, columns)
+        self._owes_steps = bool(columns.get("owes_steps", 0))  # older maps owe none
         frames = frames_of_columns(under("keyframes", columns))
         places = found["keyframes.place_in_window"].tolist()
         num_remembered = int(found["num_remembered"])

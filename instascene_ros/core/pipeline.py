@@ -131,6 +131,10 @@ class SceneMapper:
             changed, removed = self._publish(labels, touched)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
 
+    def refine(self) -> None:
+        """Improve the map on remembered views: for when an update is published. Else the next frame does it first."""
+        self._mapper.refine(self.gaussians)
+
     @property
     def keyframes(self) -> Sequence[Frame]:
         """Remembered keyframes at mapping resolution, oldest first."""

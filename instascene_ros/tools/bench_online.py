@@ -12,6 +12,7 @@ from instascene_ros.core.errors import InvalidFrameError, InvalidSceneError
 from instascene_ros.core.map_file import SavedMap
 from instascene_ros.core.pipeline import SceneMapper, SceneUpdate
 from instascene_ros.core.recording import Recording
+from instascene_ros.core.stopwatch import Stopwatch
 from instascene_ros.tools.figures import Budget, Cell, Table
 from instascene_ros.tools.progress import stage
 
@@ -28,20 +29,25 @@ class Sample:
     is_keyframe: bool
     num_gaussians: int
     num_instances: int
-    stage_ms: dict[str, float]
+    stage_ms: dict[str, float]  # from the image to its instances
+    refine_ms: float  # after that
     resident_mb: float  # of the process
     gpu_reserved_mb: float
 
     @classmethod
-    def of(cls, update: SceneUpdate) -> "Sample":
+    def of(cls, update: SceneUpdate, refine_ms: float) -> "Sample":
         return cls(
             update.stamp_ns, update.is_keyframe, update.num_gaussians, len(update.instances), update.stage_ms,
-            resident_mb(), torch.cuda.memory_reserved() / MB,
+            refine_ms, resident_mb(), torch.cuda.memory_reserved() / MB,
         )  # fmt: skip
 
     @property
-    def frame_ms(self) -> float:
+    def instances_ms(self) -> float:
         return sum(self.stage_ms.values())
+
+    @property
+    def frame_ms(self) -> float:
+        return self.instances_ms + self.refine_ms
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,10 @@ def run_online(mapper: SceneMapper, recording: Recording, order: Sequence[int], 
                 update = mapper.process(replace(recording.frame(index), stamp_ns=(count + 1) * gap_ns))
             except InvalidFrameError:
                 continue
-            samples.append(Sample.of(update))
+            watch = Stopwatch()
+            with watch("refine"):
+                mapper.refine()
+            samples.append(Sample.of(update, watch.stage_ms["refine"]))
     run = OnlineRun(mapper.rasterizer.name, samples, mapper.snapshot())
     if not run.keyframes:
         raise InvalidSceneError(
@@ -94,10 +103,12 @@ def resident_mb() -> float:
 
 
 def latency_table(run: OnlineRun) -> Table:
-    """p50, p90, p99 and max of the whole frame and of each stage, over the keyframes that count."""
-    counted = [sample.stage_ms for sample in run.keyframes]
-    times = {"frame to instances": [sum(stage_ms.values()) for stage_ms in counted]}
-    times |= {name: [stage_ms[name] for stage_ms in counted] for name in counted[0]}
+    """p50, p90, p99 and max over the keyframes that count: until the instances are there, of each stage, and in all."""
+    counted = run.keyframes
+    times = {"frame to instances": [sample.instances_ms for sample in counted]}
+    times |= {name: [sample.stage_ms[name] for sample in counted] for name in counted[0].stage_ms}
+    times["refine, after that"] = [sample.refine_ms for sample in counted]
+    times["all of a keyframe"] = [sample.frame_ms for sample in counted]
     rows = [
         {"stage": name, **{f"p{q} ms": float(np.percentile(values, q)) for q in (50, 90, 99)}, "max ms": max(values)}
         for name, values in times.items()
@@ -132,14 +143,15 @@ def memory_table(run: OnlineRun) -> Table:
 
 def budgets(run: OnlineRun) -> list[Budget]:
     """The promises that a run of this kind can keep."""
-    frames_ms = [sample.frame_ms for sample in run.keyframes]
     if run.backend != "cpu":
+        instances_ms = [sample.instances_ms for sample in run.keyframes]
         return [
-            Budget("frame to instances on a GPU, p50", 33, float(np.percentile(frames_ms, 50)), "ms"),
-            Budget("frame to instances on a GPU, p99", 100, float(np.percentile(frames_ms, 99)), "ms"),
+            Budget("frame to instances on a GPU, p50", 33, float(np.percentile(instances_ms, 50)), "ms"),
+            Budget("frame to instances on a GPU, p99", 100, float(np.percentile(instances_ms, 99)), "ms"),
         ]
+    frames_ms = [sample.frame_ms for sample in run.keyframes]
     return [
-        Budget("frame to instances on a CPU, mean", 500, float(np.mean(frames_ms)), "ms"),
+        Budget("all of a keyframe on a CPU, mean", 500, float(np.mean(frames_ms)), "ms"),
         Budget("100,000 Gaussians in memory", 64, bytes_per_gaussian(run.saved) / 10, "MB"),
     ]
 

@@ -17,6 +17,7 @@ from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import render
 from instascene_ros.core.seeding import seed_surfels, unexplained
+from instascene_ros.tools.comparators.offline_2dgs import optimised_offline
 from instascene_ros.tools.view_quality import MapQuality, load_test_views, map_quality
 
 
@@ -39,6 +40,7 @@ def mapped_online(frames: Sequence[Frame], config: Config, rasterizer: Rasterize
     for frame in frames:
         if mapper.is_keyframe(frame):
             mapper.integrate(frame, gaussians)
+            mapper.refine(gaussians)
     return gaussians
 
 
@@ -48,9 +50,11 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     width: Annotated[int, typer.Option(help="Mapping width, px; 0 = the default of the device.")] = 0,
     every: Annotated[int, typer.Option(help="Use every Nth frame.")] = 1,
+    refine_steps: Annotated[int, typer.Option(min=0, help="Gradient steps after each keyframe, online.")] = 2,
+    offline_steps: Annotated[int, typer.Option(min=0, help="Steps of offline 2DGS to compare with; 0 = none.")] = 0,
 ) -> None:
-    """Print PSNR, SSIM and depth error of test views, over their observed part and raw, for both maps."""
-    config, rasterizer = Config(), make_rasterizer(device)
+    """Print PSNR, SSIM and depth error of test views, over their observed part and raw, for every map."""
+    config, rasterizer = Config(mapping=MappingConfig(refine_steps=refine_steps)), make_rasterizer(device)
     width = width or config.mapping.width_px or (640 if rasterizer.device == "cuda" else 320)
     typer.echo(f"{rasterizer.name} backend, mapped at {width} px; observed part (whole views)\n")
     typer.echo("| scene | map | Gaussians | PSNR dB | SSIM | depth L1 cm | shown % |\n|---|---|---|---|---|---|---|")
@@ -59,10 +63,12 @@ def main(
         used = range(0, len(recording), every)
         views = load_test_views(recording, used)
         frames = [recording.frame(index).resized(width) for index in used]
-        for name, gaussians in (
-            ("back-projected", back_projected(frames, config.mapping, rasterizer)),
-            ("online", mapped_online(frames, config, rasterizer)),
-        ):
+        plain = back_projected(frames, config.mapping, rasterizer)
+        maps = {"back-projected": plain, "online": mapped_online(frames, config, rasterizer)}
+        if offline_steps:
+            offline = optimised_offline(plain, frames, config.mapping, rasterizer, offline_steps)
+            maps[f"offline 2DGS, {offline_steps} steps"] = offline
+        for name, gaussians in maps.items():
             quality = map_quality(gaussians, rasterizer, views)
             typer.echo(f"| {recording.name} | {name} {row_of(quality)}")
         typer.echo(f"| {recording.name} | {100 * quality.observed_share:.1f} % of all pixels observed | | | | | |")

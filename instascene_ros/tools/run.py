@@ -21,6 +21,7 @@ from instascene_ros.core.recording_formats import mask_folders, open_recording
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.run_files import CompletedFolder, Timeline
+from instascene_ros.core.stopwatch import Stopwatch
 from instascene_ros.core.versions import versions
 from instascene_ros.models import make_inpainter, make_prior, make_segmenter
 from instascene_ros.tools.options import ALL, NONE, RunOptions
@@ -126,7 +127,10 @@ def map_frames(job: Run, console: Console) -> None:
                 continue
             row = job.timeline.add(index, update.stamp_ns, update.num_gaussians, update.instances)
             row.update(refused=update.num_refused)
-            row.update(keyframe=update.is_keyframe, stage_ms={k: round(v, 3) for k, v in update.stage_ms.items()})
+            watch = Stopwatch(update.stage_ms)
+            with watch("refine"):
+                job.mapper.refine()
+            row.update(keyframe=update.is_keyframe, stage_ms={k: round(v, 3) for k, v in watch.stage_ms.items()})
             bar.say(f"{update.num_gaussians} Gaussians, {len(update.instances)} instances")
     if job.timeline.num_dropped == len(job.frames):
         raise InvalidSceneError(

@@ -104,9 +104,24 @@ def test_gradient_steps_bring_colours_closer() -> None:
     for steps in (0, 20):
         gaussians = GaussianMap.empty()
         one = mapper(replace(CONFIG, refine_steps=steps, fine_stride_px=2))
-        rgb = one.integrate(frame, gaussians)[1].rgb
+        one.integrate(frame, gaussians)
+        one.refine(gaussians)
+        rgb = render(one.rasterizer, gaussians, frame.camera, frame.T_world_camera).rgb
         losses.append(float((rgb - torch.from_numpy(frame.rgb / np.float32(255))).abs()[frame.valid].mean()))
     assert losses[1] < 0.9 * losses[0]
+
+
+def test_the_steps_of_a_keyframe_are_done_once_when_asked_for_or_before_the_next() -> None:
+    maps = []
+    for asked in (0, 1, 3):
+        one, gaussians = mapper(replace(CONFIG, refine_steps=2)), GaussianMap.empty()
+        for stamp in range(3):
+            one.integrate(wall(1.0 + 0.001 * stamp, stamp_ns=stamp), gaussians)
+            for _ in range(asked):
+                one.refine(gaussians)
+        one.refine(gaussians)
+        maps.append(torch.cat([gaussians.means_m, gaussians.colors, gaussians.log_scales], dim=1))
+    assert torch.equal(maps[0], maps[1]) and torch.equal(maps[1], maps[2])
 
 
 def test_keyframes_follow_motion_or_time() -> None:

@@ -132,6 +132,7 @@ def test_a_map_of_many_frames_comes_out_alike(frames) -> None:
         one, gaussians = Mapper(CONFIG, rasterizer, 0.1), GaussianMap.empty(rasterizer.device)
         for frame in frames:
             view, rendering = one.integrate(frame, gaussians)
+            one.refine(gaussians)
         usable = view.usable.cpu()
         color = (rendering.rgb - view.rgb * view.gain).abs().mean(-1).cpu()[usable].mean()
         depth_m = (rendering.depth_m - view.depth_m).abs().cpu()[usable].median()
