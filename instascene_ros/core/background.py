@@ -24,9 +24,8 @@ def is_background(
 ) -> Bool[np.ndarray, " K"]:
     """Whether each instance is a support surface or a room; `seen_whole`: in at least one view."""
     axes = samples.principal_axes()
-    low, high = samples.extents(axes, TRIM)
+    low, middle, high = samples.quantiles(axes, (TRIM, 0.5, 1 - TRIM))
     width_m, length_m = np.sort(high - low, axis=1)[:, 1:].T
-    middle = samples.extents(axes, 0.5)[0]  # medians
     count = np.maximum(samples.valid.sum(axis=1), 1)
     off_plane_m = np.abs((samples.points_m @ axes[:, :, :1].astype(np.float32))[..., 0] - middle[:, :1])
     flat = ((off_plane_m < config.flat_thickness_m) & samples.valid).sum(axis=1) >= config.min_flat_share * count

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -14,13 +14,14 @@ from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.geometry import rotation_from_quats
+from instascene_ros.core.instance_sums import columns_of, sample, surface_sums
 from instascene_ros.core.instances import Instances
 from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes, observed_fraction
 from instascene_ros.core.support_plane import plane_of
 from instascene_ros.core.tracker import Tracker
 
-SAMPLES = 512  # points of an instance that its extent is measured on
+HOLDS_SHARE = 0.01  # of its Gaussians came or went: the extent of an object still holds,
+MAX_AGE = 4  # and for so many looks at most
 
 
 @dataclass
@@ -29,6 +30,8 @@ class _Entry:
     revised_at: Shape  # shape at the last revision
     oriented_at: Shape  # shape when its axes were last fitted
     revision: int = 1
+    measured: int = 0  # Gaussians, crumbs included, when the extent was last measured
+    age: int = 0  # times that the instance was touched since
 
 
 class Catalogue:
@@ -48,21 +51,36 @@ class Catalogue:
         support surfaces and rooms.
         """
         ids = np.array([0, *sorted(tracker.records.keys() & tracker.identities.segments_of.keys())], np.int64)
-        columns = _columns(ids, labels)
+        columns = columns_of(ids, labels)
         counts = torch.bincount(columns, minlength=len(ids)).cpu().numpy()
         enough = counts >= self.config.min_gaussians
         before, looked_at = set(self._entries), set(touched) | self._entries.keys() - set(ids[enough].tolist())
         chosen = np.array([c for c in range(1, len(ids)) if enough[c] and int(ids[c]) in looked_at], np.int64)
-        rows, samples = _sample(gaussians, columns, counts, chosen)
-        objects = self._objects(tracker, ids[chosen], samples)
-        self._note_planes(tracker, ids[chosen], samples, set(objects.tolist()))
-        for instance in looked_at - set(ids[chosen[objects]].tolist()):
+        holds = self._extent_holds(ids[chosen], counts[chosen])
+        as_it_was, anew = chosen[holds], chosen[~holds]
+        rows, samples = sample(gaussians, columns, counts, anew)
+        objects = self._objects(tracker, ids[anew], samples)
+        self._note_planes(tracker, ids[anew], samples, set(objects.tolist()))
+        anew, samples, rows = anew[objects], _only(samples, objects), rows[objects]
+        for instance in looked_at - set(ids[anew].tolist()) - set(ids[as_it_was].tolist()):
             self._entries.pop(instance, None)
-        solid = self._solid(gaussians, columns, ids, set(ids[chosen[objects]].tolist()) | self._entries.keys())
+        solid = self._solid(gaussians, columns, ids, set(ids[anew].tolist()) | self._entries.keys())
         samples = Samples(samples.points_m, samples.normals, samples.valid & (solid[rows] > 0).cpu().numpy())
-        changed = self._measure(gaussians, solid, ids, chosen[objects], _only(samples, objects))
+        sums = surface_sums(gaussians, solid, len(ids))
+        changed = self._measure(sums, counts, ids, anew, samples) | self._recount(sums, ids, as_it_was)
         published = torch.from_numpy(np.where(np.isin(ids, list(self._entries)), ids, 0)).to(labels.device)[solid]
         return changed, before - set(self._entries), published
+
+    def _extent_holds(self, ids: Int64[np.ndarray, " K"], counts: Int64[np.ndarray, " K"]) -> Bool[np.ndarray, " K"]:
+        """Which objects have hardly changed since their extent was measured, not too long ago."""
+        known = [self._entries.get(i) for i in ids.tolist()]
+        return np.array(
+            [
+                e is not None and e.age < MAX_AGE and abs(count - e.measured) <= HOLDS_SHARE * e.measured
+                for e, count in zip(known, counts.tolist(), strict=True)
+            ],
+            bool,
+        )
 
     def _objects(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples) -> Int64[np.ndarray, " O"]:
         """Which rows are no background, or were edited by a user, who knows better."""
@@ -89,11 +107,10 @@ class Catalogue:
         return without_crumbs(gaussians.means_m.detach(), shown, self.config)
 
     def _measure(
-        self, gaussians: GaussianMap, solid: Int64[Tensor, " N"], ids: Int64[np.ndarray, " K"],
+        self, sums: Float32[np.ndarray, "K 8"], counts: Int64[np.ndarray, " K"], ids: Int64[np.ndarray, " K"],
         chosen: Int64[np.ndarray, " O"], samples: Samples,
     ) -> set[int]:  # fmt: skip
         """New shapes of the chosen columns; returns the ids that have a new revision."""
-        sums = _surface_sums(gaussians, solid, len(ids))
         large = sums[chosen, 0] >= self.config.min_gaussians
         for instance in ids[chosen[~large]].tolist():
             self._entries.pop(instance, None)
@@ -103,11 +120,23 @@ class Catalogue:
         known = [self._oriented(int(ids[c]), int(sums[c, 0])) for c in chosen]
         changed = set()
         for column, shape, box in zip(chosen, known, boxes(samples, self.up, known), strict=True):
-            count, area_m2, flux_m2, total_m = sums[column, 0], sums[column, 1], sums[column, 2:5], sums[column, 5:]
-            seen = np.float32(observed_fraction(float(area_m2), flux_m2))
-            found = Shape(*box, (total_m / count).astype(np.float32), seen, int(count))
-            if self._revise(int(ids[column]), found, newly_oriented=shape is None):
-                changed.add(int(ids[column]))
+            instance = int(ids[column])
+            if self._revise(instance, _shape(box, sums[column]), newly_oriented=shape is None):
+                changed.add(instance)
+            self._entries[instance].measured, self._entries[instance].age = int(counts[column]), 0
+        return changed
+
+    def _recount(
+        self, sums: Float32[np.ndarray, "K 8"], ids: Int64[np.ndarray, " K"], chosen: Int64[np.ndarray, " O"]
+    ) -> set[int]:
+        """Shapes of the chosen columns with the extent that they had; returns the ids that have a new revision."""
+        changed = set()
+        for instance, row in zip(ids[chosen].tolist(), sums[chosen], strict=True):
+            entry = self._entries[instance]
+            entry.age += 1
+            shape = entry.shape
+            if self._revise(instance, _shape((shape.center_m, shape.axes, shape.size_m), row), newly_oriented=False):
+                changed.add(instance)
         return changed
 
     def _oriented(self, instance: int, count: int) -> Shape | None:
@@ -169,6 +198,7 @@ class Catalogue:
         return {
             "entries.instance": np.array(list(self._entries), np.int64),
             "entries.revision": np.array([e.revision for e in entries], np.int64),
+            "entries.measured": np.array([[e.measured, e.age] for e in entries], np.int64).reshape(-1, 2),
             **prefixed("shapes", Shape.table([e.shape for e in entries])),
             **prefixed("revised_at", Shape.table([e.revised_at for e in entries])),
             **prefixed("oriented_at", Shape.table([e.oriented_at for e in entries])),
@@ -180,47 +210,26 @@ class Catalogue:
         Raises:
             ValueError: the columns do not fit together, or the tracker does not know one of the instances.
         """
-        found = checked(self.columns(), columns)
+        never = np.full((len(columns.get("entries.instance", ())), 2), (0, MAX_AGE), np.int64)  # maps from before
+        found = checked(self.columns(), {"entries.measured": never, **columns})
         instances, revisions = (found[f"entries.{name}"].tolist() for name in ("instance", "revision"))
         tables = [Shape.from_table(under(name, found)) for name in ("shapes", "revised_at", "oriented_at")]
         if len({len(instances), *map(len, tables)}) > 1:
             raise ValueError(f"{len(instances)} instances, but {list(map(len, tables))} shapes of them")
         if unknown := set(instances) - set(tracker.records):
             raise ValueError(f"instances {sorted(unknown)[:5]} have no record")
-        rows = zip(instances, *tables, revisions, strict=True)
+        rows = zip(instances, *tables, revisions, *found["entries.measured"].T.tolist(), strict=True)
         self._entries = {instance: _Entry(*entry) for instance, *entry in rows}
 
 
-def _columns(ids: Int64[np.ndarray, " K"], labels: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
-    """Column of each label; those that are not listed fall into column 0."""
-    table = np.zeros(int(ids[-1]) + 2, np.int64)
-    table[ids] = np.arange(len(ids))
-    return torch.from_numpy(table).to(labels.device)[labels.clamp(max=len(table) - 1)]
-
-
-def _sample(
-    gaussians: GaussianMap, columns: Int64[Tensor, " N"], counts: Int64[np.ndarray, " K"],
-    chosen: Int64[np.ndarray, " C"],
-) -> tuple[Int64[Tensor, "C B"], Samples]:  # fmt: skip
-    """Rows of the map, evenly spread over each chosen column, and what is there."""
-    order = torch.argsort(columns, stable=True)
-    starts = np.cumsum(counts) - counts
-    taken = np.minimum(counts[chosen], SAMPLES)[:, None]
-    index = np.arange(min(SAMPLES, int(taken.max(initial=1))))
-    spread = starts[chosen][:, None] + np.minimum(index, taken - 1) * counts[chosen][:, None] // np.maximum(taken, 1)
-    rows = order[torch.from_numpy(spread).to(order.device)]
-    normals = rotation_from_quats(gaussians.quats_wxyz[rows])[..., 2]
-    both = torch.cat([gaussians.means_m[rows], normals], dim=-1).detach().cpu().numpy()
-    return rows, Samples(both[..., :3], both[..., 3:], index < taken)
+def _shape(
+    box: tuple[Float32[np.ndarray, " 3"], Float32[np.ndarray, "3 3"], Float32[np.ndarray, " 3"]],
+    sums: Float32[np.ndarray, " 8"],
+) -> Shape:
+    count, area_m2, flux_m2, total_m = sums[0], sums[1], sums[2:5], sums[5:]
+    seen = np.float32(observed_fraction(float(area_m2), flux_m2))
+    return Shape(*box, (total_m / count).astype(np.float32), seen, int(count))
 
 
 def _only(samples: Samples, rows: Int64[np.ndarray, " R"]) -> Samples:
     return Samples(samples.points_m[rows], samples.normals[rows], samples.valid[rows])
-
-
-def _surface_sums(gaussians: GaussianMap, columns: Int64[Tensor, " N"], num_columns: int) -> Float32[np.ndarray, "K 8"]:
-    """Per column: Gaussians, area (m2), area times outward normal (m2), centres (m), summed."""
-    area_m2 = gaussians.log_scales.sum(dim=1).exp()[:, None]
-    values = torch.cat([torch.ones_like(area_m2), area_m2, area_m2 * gaussians.normals, gaussians.means_m], dim=1)
-    sums = torch.zeros(num_columns, values.shape[1], device=values.device)
-    return sums.index_add_(0, columns, values.detach()).cpu().numpy()

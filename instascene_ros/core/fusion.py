@@ -15,6 +15,13 @@ MIN_COLOR_SHARE = 0.15  # a sweep goes on sharpening, however many views there w
 
 def fuse(evidence: Evidence, gaussians: GaussianMap, config: MappingConfig) -> None:
     """Move surfels towards what the frame shows, recolour them, and raise their confidence."""
+    if gaussians.device.type == "cuda":
+        from instascene_ros.core.rendering import revision_kernels
+
+        columns = (gaussians.means_m, gaussians.quats_wxyz, gaussians.colors, gaussians.confidence)
+        told = (evidence.agreed, evidence.quality, evidence.shift_m, evidence.color_error)
+        revision_kernels.fuse(columns, told, MIN_COLOR_SHARE, config.max_confidence)
+        return
     seen = evidence.agreed > 0
     share = seen * evidence.quality / (gaussians.confidence + evidence.quality).clamp(min=1e-6)
     # Only along the normal: sliding within the surface would bunch surfels up.

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from instascene_ros.core.config import MappingConfig
@@ -12,6 +12,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import quats_from_rotations
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.render import Rendering, pose_tensors
+from instascene_ros.core.rendering.splats import View
 from instascene_ros.core.replay import Replayed
 
 FULL_COVERAGE = 0.8  # standard deviation of a surfel per surfel spacing: what is behind must not shine through
@@ -28,23 +29,50 @@ def unexplained(keyframe: Keyframe, rendering: Rendering | None) -> Bool[Tensor,
 
 def seed_surfels(keyframe: Keyframe, new: Bool[Tensor, "H W"]) -> GaussianMap:
     """One surfel per grid cell of `new` pixels, on the observed surface, never across a depth or mask edge."""
-    config, camera, images = keyframe.config, keyframe.camera, keyframe.images
+    config, images = keyframe.config, keyframe.images
     chosen = _replayed_choice(new, images.seedable, images.fine, config=config).pixels
     pixels = chosen.reshape(-1).nonzero()[:, 0]
+    placed = (_placed_on_gpu if pixels.is_cuda else _placed)(pixels, keyframe)
+    opacities = torch.full_like(placed.confidence, config.seed_opacity)
+    surfels = GaussianMap.from_surfels(placed.means_m, placed.quats_wxyz, placed.scales_m, opacities, placed.colors)
+    surfels.birth_ns.fill_(keyframe.frame.stamp_ns)
+    surfels.confidence = placed.confidence
+    return surfels
+
+
+class _Placed(NamedTuple):
+    """New surfels as `GaussianMap.from_surfels` takes them, and their confidence: their own first observation."""
+
+    means_m: Float32[Tensor, "P 3"]
+    quats_wxyz: Float32[Tensor, "P 4"]
+    scales_m: Float32[Tensor, "P 2"]
+    colors: Float32[Tensor, "P 3"]
+    confidence: Float32[Tensor, " P"]
+
+
+def _placed(pixels: Int64[Tensor, " P"], keyframe: Keyframe) -> _Placed:
+    camera, images = keyframe.camera, keyframe.images
     rays, z = keyframe.rays.reshape(-1, 3)[pixels], keyframe.smooth_m.reshape(-1)[pixels]
     axes_camera, cosine = _surfel_axes(keyframe.normals_camera.reshape(-1, 3)[pixels], rays)
     spacing_m = images.reach_px.reshape(-1)[pixels] * FULL_COVERAGE * z / camera.fx
     R_world_camera, t_world_camera = pose_tensors(keyframe.frame.T_world_camera, keyframe.device)
-    surfels = GaussianMap.from_surfels(
+    return _Placed(
         means_m=(rays * z[:, None]) @ R_world_camera.T + t_world_camera,
         quats_wxyz=quats_from_rotations((axes_camera @ R_world_camera.T).mT),
         scales_m=torch.stack([spacing_m / cosine, spacing_m], dim=-1),
-        opacities=torch.full_like(z, config.seed_opacity),
         colors=(keyframe.rgb.reshape(-1, 3)[pixels] * keyframe.gain).clamp(max=1),
+        confidence=quality_of(z, keyframe) * cosine,
     )
-    surfels.birth_ns.fill_(keyframe.frame.stamp_ns)
-    surfels.confidence = quality_of(z, keyframe) * cosine  # its own first observation
-    return surfels
+
+
+def _placed_on_gpu(pixels: Int64[Tensor, " P"], keyframe: Keyframe) -> _Placed:
+    from instascene_ros.core.rendering import seed_kernel
+
+    config, images = keyframe.config, keyframe.images
+    seen = (keyframe.smooth_m, keyframe.normals_camera, images.reach_px, keyframe.rgb, keyframe.gain)
+    noise = (config.depth_noise_m, config.depth_noise_quadratic)
+    view = View.of(keyframe.camera, keyframe.frame.T_world_camera)
+    return _Placed(*seed_kernel.placed(pixels, seen, view, (FULL_COVERAGE, MIN_COSINE, *noise)))
 
 
 class _Choice(NamedTuple):

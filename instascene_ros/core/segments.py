@@ -5,6 +5,7 @@ made on the map's device; what is decided from them, on the host, is a small mat
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from instascene_ros.core.config import TrackingConfig
+from instascene_ros.core.frame_images import BINS
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.rendering.contract import Trace
+from instascene_ros.core.replay import Replayed
 
 REFERENCE_WIDTH_PX = 320  # pixel counts in the configuration are meant at this image width
 BORDER_WEIGHT = 0.05
@@ -53,7 +56,9 @@ class MaskTrace:
         device, scale = trace.pixels.device, showing.shape[1] / REFERENCE_WIDTH_PX
         labels = torch.from_numpy(masks.labels).to(device)
         width = len(masks) + 1
-        weight = _pixel_weights(labels, width, max(1, round(config.border_px * scale))) * showing / scale**2
+        bins = BINS * (1 + len(masks) // BINS)
+        of_pixel = _replayed_weights(labels, num_labels=bins, radius_px=max(1, round(config.border_px * scale))).weights
+        weight = of_pixel * showing / scale**2
         in_view = torch.zeros(num_gaussians, dtype=torch.bool, device=device)
         in_view[trace.gaussians] = True
         rows = torch.nonzero(in_view)[:, 0]
@@ -64,14 +69,21 @@ class MaskTrace:
         return cls(rows, *_heaviest(sums.reshape(-1, width)), masks.cut_off())
 
 
-def _pixel_weights(labels: Int32[Tensor, "H W"], num_labels: int, radius_px: int) -> Float32[Tensor, "H W"]:
+class _PixelWeights(NamedTuple):
+    weights: Float32[Tensor, "H W"]
+
+
+def _pixel_weights(labels: Int32[Tensor, "H W"], *, num_labels: int, radius_px: int) -> _PixelWeights:
     """1 inside masks, less at their borders."""
     border, label_of = _border(labels, radius_px), labels.reshape(-1).long()
     area_px, rim_px = torch.zeros(2, num_labels, device=labels.device)
     area_px.index_add_(0, label_of, torch.ones_like(label_of, dtype=torch.float32))
     rim_px.index_add_(0, label_of, border.reshape(-1).float())
     at_border = torch.where(rim_px > THIN_SHARE * area_px, THIN_BORDER_WEIGHT, BORDER_WEIGHT)
-    return torch.where(border, at_border[label_of].reshape(labels.shape), 1.0)
+    return _PixelWeights(torch.where(border, at_border[label_of].reshape(labels.shape), 1.0))
+
+
+_replayed_weights = Replayed(_pixel_weights)
 
 
 def _border(labels: Int32[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]:

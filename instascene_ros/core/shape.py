@@ -29,11 +29,18 @@ class Samples:
         self, axes: Float64[np.ndarray, "K 3 3"], trim: float
     ) -> tuple[Float32[np.ndarray, "K 3"], Float32[np.ndarray, "K 3"]]:
         """Ends along the columns of `axes`, without the share `trim` of points beyond each."""
+        low, high = self.quantiles(axes, (trim, 1 - trim))
+        return low, high
+
+    def quantiles(
+        self, axes: Float64[np.ndarray, "K 3 3"], shares: Sequence[float]
+    ) -> list[Float32[np.ndarray, "K 3"]]:
+        """Coordinates along the columns of `axes` that such shares of the points lie below."""
         along = np.where(self.valid[:, None], np.swapaxes(self.points_m @ axes, 1, 2), np.inf).astype(np.float32)
         along.sort(axis=-1)  # [K 3 B], what is not valid last
         last = np.maximum(self.valid.sum(axis=1) - 1, 0)
-        low, high = (np.round(last * q).astype(int)[:, None, None] for q in (trim, 1 - trim))
-        return tuple(np.take_along_axis(along, i.repeat(3, axis=1), axis=2)[..., 0] for i in (low, high))
+        at = [np.round(last * q).astype(int)[:, None, None] for q in shares]
+        return [np.take_along_axis(along, i.repeat(3, axis=1), axis=2)[..., 0] for i in at]
 
     def principal_axes(self) -> Float64[np.ndarray, "K 3 3"]:
         """Right-handed axes (columns) of each instance, the shortest first."""
@@ -94,12 +101,12 @@ def boxes(
 def _axes(samples: Samples, row: int, up: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, "3 3"]:
     points_m = samples.points_m[row][samples.valid[row]]
     few_m = points_m[:: 1 + len(points_m) // AXES_POINTS]
-    alone = Samples(few_m[None].repeat(2, axis=0), few_m[None].repeat(2, axis=0), np.ones((2, len(few_m)), bool))
-    upright, normal = upright_axes(few_m, up), alone.principal_axes()[0, :, 0]
+    upright, normal = upright_axes(few_m, up), np.linalg.eigh(np.cov(few_m.T, bias=True, dtype=np.float64))[1][:, 0]
     if not MIN_TILT < abs(normal @ up) < 1 - MIN_TILT:
         return upright
     both = np.stack([upright, upright_axes(few_m, normal * np.sign(normal @ up))])
-    low, high = alone.extents(both, TRIM)
+    twice = few_m[None].repeat(2, axis=0)
+    low, high = Samples(twice, twice, np.ones((2, len(few_m)), bool)).extents(both, TRIM)
     upright_m3, tilted_m3 = np.prod(high - low, axis=1)
     return both[int(tilted_m3 < TILTED_GAIN * upright_m3)]
 

@@ -161,8 +161,7 @@ class Tracker:
         device = look.column_of.device
         at_home = torch.from_numpy(home).to(device)[look.column_of][:, None] == traced.masks  # [V 2]
         choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
-        for segments, weights in zip(choice.unbind(1), traced.weights.unbind(1), strict=True):
-            cast(gaussians, traced.gaussians, segments, weights)
+        cast(gaussians, traced.gaussians, choice, traced.weights)
         clear = self._strike(gaussians)
         spread(gaussians, traced.gaussians, clear[traced.gaussians], self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}

@@ -23,12 +23,20 @@ def winning_segments(
     gaussians: GaussianMap, rows: Int64[Tensor, " R"] | slice = slice(None)
 ) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
     """Segment with the heaviest vote of each of `rows` (0 = none), and the weight of that vote."""
+    if gaussians.device.type == "cuda" and isinstance(rows, Tensor):
+        from instascene_ros.core.rendering import vote_kernels
+
+        return vote_kernels.winners(gaussians.vote_ids, gaussians.vote_weights, rows)
     weights, best = gaussians.vote_weights[rows].max(dim=1, keepdim=True)
     return gaussians.vote_ids[rows].gather(1, best)[:, 0].long(), weights[:, 0]
 
 
 def winning_labels(gaussians: GaussianMap, label_of: Int64[Tensor, " S"]) -> Int64[Tensor, " N"]:
     """Label with the heaviest votes of each Gaussian (0 = none), where segments of one label count together."""
+    if gaussians.device.type == "cuda":
+        from instascene_ros.core.rendering import vote_kernels
+
+        return vote_kernels.labels(gaussians.vote_ids, gaussians.vote_weights, label_of)
     labels = label_of[gaussians.vote_ids.long()].unbind(1)  # 4 of [N]
     weights = gaussians.vote_weights.unbind(1)
     best, most = torch.zeros_like(labels[0]), torch.zeros_like(weights[0])
@@ -39,9 +47,24 @@ def winning_labels(gaussians: GaussianMap, label_of: Int64[Tensor, " S"]) -> Int
 
 
 def cast(
+    gaussians: GaussianMap,
+    rows: Int64[Tensor, " R"],
+    segments: Int64[Tensor, "R K"],
+    weights: Float32[Tensor, "R K"],
+) -> None:
+    """Add K votes for each of `rows`, which are distinct, one after the other; segment 0 is no vote."""
+    if gaussians.device.type == "cuda":
+        from instascene_ros.core.rendering import vote_kernels
+
+        vote_kernels.cast(gaussians.vote_ids, gaussians.vote_weights, rows, segments, weights)
+        return
+    for segment, weight in zip(segments.unbind(1), weights.unbind(1), strict=True):
+        _cast_one(gaussians, rows, segment, weight)
+
+
+def _cast_one(
     gaussians: GaussianMap, rows: Int64[Tensor, " R"], segments: Int64[Tensor, " R"], weights: Float32[Tensor, " R"]
 ) -> None:
-    """Add one vote for each of `rows`, which are distinct; segment 0 is no vote."""
     ids, sums = gaussians.vote_ids[rows], gaussians.vote_weights[rows]  # [R 4]
     same = ids == segments[:, None]
     known = same.any(dim=1)
@@ -73,7 +96,8 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
     most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")
     surest = (votes == most[cell_of]) & (votes > FAINT * clear)
     segment_of = torch.zeros_like(segments).scatter_reduce_(0, cell_of, torch.where(surest, segments, 0), "amax")
-    cast(gaussians, rows, torch.where(votes > 0, 0, segment_of[cell_of]), torch.full_like(votes, FAINT))
+    taken = torch.where(votes > 0, 0, segment_of[cell_of])
+    cast(gaussians, rows, taken[:, None], torch.full_like(votes, FAINT)[:, None])
 
 
 def move_votes(

@@ -8,9 +8,11 @@ import torch
 from rendering_cases import backend
 from scenes import tabletop, three_objects
 
+from instascene_ros.core.carving import carve
 from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.evidence import Evidence
 from instascene_ros.core.exposure import gain_of
+from instascene_ros.core.fusion import fuse
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.mapper import Mapper
@@ -18,6 +20,8 @@ from instascene_ros.core.refinement import WIDTHS, RowAdam, loss_gradient
 from instascene_ros.core.rendering.contract import Blended
 from instascene_ros.core.rendering.render import MIN_COSINE, plane_features, render, surface_of
 from instascene_ros.core.seeding import seed_surfels
+from instascene_ros.core.splitting import coarse
+from instascene_ros.core.votes import cast, winning_labels, winning_segments
 
 CONFIG = MappingConfig()
 
@@ -103,6 +107,50 @@ def test_evidence(both) -> None:
         off = (getattr(found, name).cpu() - truth).abs() > 1e-3 * (1 + truth.abs())
         assert off.float().mean() < 0.005, name
     assert (expected.agreed > 0).sum() > 500 and MIN_COSINE > 0
+
+
+@torch.no_grad()
+def test_what_a_view_says_about_surfels(both) -> None:
+    """Fused, carved and split by evidence of every kind."""
+    count, generator = len(both[0]), torch.Generator().manual_seed(0)
+
+    def draw(*width: int, zeros: float = 0.3) -> torch.Tensor:
+        return torch.rand(count, *width, generator=generator) * (torch.rand(count, *width, generator=generator) > zeros)
+
+    looked = 3 * draw()
+    evidence = Evidence(looked, 4 * draw(), looked * draw(), 2 * draw(), 0.01 * draw(), draw(3) - 0.5, 0.005 * draw())
+    confidence, config = 3 * draw(), replace(CONFIG, split_sigma_px=0.5)
+    found = []
+    for gaussians, view in ((both[0].copied(), both[2]), (both[1].copied(), both[3])):
+        told = Evidence(*(column.to(view.device) for column in vars(evidence).values()))
+        gaussians.confidence = confidence.to(view.device)
+        fuse(told, gaussians, config)
+        kept = carve(view, told, gaussians)
+        wanted, axis = coarse(Keyframe(view.frame, config, view.device), told, gaussians)
+        found.append((gaussians.means_m, gaussians.colors, gaussians.confidence, kept, wanted, axis))
+    for result, expected in zip(*found[::-1], strict=True):
+        assert ((result.cpu().float() - expected.float()).abs() > 1e-4).float().mean() < 2e-3
+    assert 50 < (~found[0][3]).sum() < count - 50 and 50 < found[0][4].sum() < count - 50
+
+
+@torch.no_grad()
+def test_votes(both) -> None:
+    count, generator = len(both[0]), torch.Generator().manual_seed(0)
+    ids = torch.argsort(torch.rand(count, 7, generator=generator), dim=1)[:, :4].int()
+    weights = torch.rand(count, 4, generator=generator) * (ids > 0)
+    rows = torch.randperm(count, generator=generator)[: count // 2].sort().values
+    segments = torch.randint(0, 9, (len(rows), 2), generator=generator)
+    added = 2 * torch.rand(len(rows), 2, generator=generator) - 0.3
+    label_of = torch.randint(0, 4, (9,), generator=generator)
+    found = []
+    for gaussians in (both[0].copied(), both[1].copied()):
+        device = gaussians.device
+        gaussians.vote_ids, gaussians.vote_weights = ids.to(device), weights.to(device)
+        cast(gaussians, rows.to(device), segments.to(device), added.to(device))
+        winners, labels = winning_segments(gaussians, rows.to(device)), winning_labels(gaussians, label_of.to(device))
+        found.append((gaussians.vote_ids, gaussians.vote_weights, *winners, labels))
+    for result, expected in zip(*found[::-1], strict=True):
+        same(result, expected)
 
 
 def test_adam(both) -> None:

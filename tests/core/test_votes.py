@@ -18,7 +18,7 @@ def surfels(n: int) -> GaussianMap:
 def vote(gaussians: GaussianMap, *votes: tuple[int, int, float]) -> None:
     """Cast votes one after the other."""
     for row, segment, weight in votes:
-        cast(gaussians, torch.tensor([row]), torch.tensor([segment]), torch.tensor([weight]))
+        cast(gaussians, torch.tensor([row]), torch.tensor([[segment]]), torch.tensor([[weight]]))
 
 
 def votes_for(gaussians: GaussianMap, segment: int) -> list[float]:

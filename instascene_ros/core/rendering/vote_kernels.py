@@ -1,0 +1,127 @@
+"""Triton kernels of label votes, one launch each. Imported only where tensors live on a GPU."""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float32, Int32, Int64
+from torch import Tensor
+
+BLOCK = 256
+
+
+@triton.jit
+@no_type_check
+def _slots(table, i, ok):
+    """The four entries of a row."""
+    return (
+        tl.load(table + 4 * i, ok, 0),
+        tl.load(table + 4 * i + 1, ok, 0),
+        tl.load(table + 4 * i + 2, ok, 0),
+        tl.load(table + 4 * i + 3, ok, 0),
+    )
+
+
+@triton.jit
+@no_type_check
+def _heaviest(w0, w1, w2, w3):
+    """Slot of the heaviest vote, the first of equals, and its weight."""
+    most = tl.maximum(tl.maximum(w0, w1), tl.maximum(w2, w3))
+    return tl.where(w0 == most, 0, tl.where(w1 == most, 1, tl.where(w2 == most, 2, 3))), most
+
+
+@triton.jit
+@no_type_check
+def _winners(ids, weights, rows, winners, votes, num_rows, BLOCK: tl.constexpr):
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ok = k < num_rows
+    i = tl.load(rows + k, ok, 0)
+    w0, w1, w2, w3 = _slots(weights, i, ok)
+    slot, most = _heaviest(w0, w1, w2, w3)
+    tl.store(winners + k, tl.load(ids + 4 * i + slot, ok, 0).to(tl.int64), ok)
+    tl.store(votes + k, most, ok)
+
+
+@triton.jit
+@no_type_check
+def _labels(ids, weights, label_of, labels, num_rows, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ok = i < num_rows
+    s0, s1, s2, s3 = _slots(ids, i, ok)
+    w0, w1, w2, w3 = _slots(weights, i, ok)
+    l0, l1 = tl.load(label_of + s0, ok, 0), tl.load(label_of + s1, ok, 0)
+    l2, l3 = tl.load(label_of + s2, ok, 0), tl.load(label_of + s3, ok, 0)
+    best, most = tl.zeros_like(l0), tl.zeros_like(w0)
+    for k in tl.static_range(4):
+        label = l0 if k == 0 else l1 if k == 1 else l2 if k == 2 else l3
+        total = tl.where(l0 == label, w0, 0.0) + tl.where(l1 == label, w1, 0.0)
+        total = total + tl.where(l2 == label, w2, 0.0) + tl.where(l3 == label, w3, 0.0)
+        better = (label > 0) & (total > most)
+        best, most = tl.where(better, label, best), tl.where(better, total, most)
+    tl.store(labels + i, best, ok)
+
+
+@triton.jit
+@no_type_check
+def _cast(ids, weights, rows, segments, added, num_rows, EACH: tl.constexpr, BLOCK: tl.constexpr):
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ok = k < num_rows
+    i = tl.load(rows + k, ok, 0)
+    s0, s1, s2, s3 = _slots(ids, i, ok)
+    w0, w1, w2, w3 = _slots(weights, i, ok)
+    for each in tl.static_range(EACH):
+        segment = tl.load(segments + EACH * k + each, ok, 0).to(tl.int32)
+        weight = tl.load(added + EACH * k + each, ok, 0.0)
+        least = tl.minimum(tl.minimum(w0, w1), tl.minimum(w2, w3))
+        free = tl.where(w0 == least, 0, tl.where(w1 == least, 1, tl.where(w2 == least, 2, 3)))
+        known = (s0 == segment) | (s1 == segment) | (s2 == segment) | (s3 == segment)
+        own = tl.where(s0 == segment, 0, tl.where(s1 == segment, 1, tl.where(s2 == segment, 2, 3)))
+        counts = (segment > 0) & (weight > 0) & (known | (least <= weight))
+        slot = tl.where(counts, tl.where(known, own, free), 4)
+        w0 = tl.where(slot == 0, tl.where(known, w0, 0.0) + weight, w0)
+        w1 = tl.where(slot == 1, tl.where(known, w1, 0.0) + weight, w1)
+        w2 = tl.where(slot == 2, tl.where(known, w2, 0.0) + weight, w2)
+        w3 = tl.where(slot == 3, tl.where(known, w3, 0.0) + weight, w3)
+        s0, s1 = tl.where(slot == 0, segment, s0), tl.where(slot == 1, segment, s1)
+        s2, s3 = tl.where(slot == 2, segment, s2), tl.where(slot == 3, segment, s3)
+    tl.store(ids + 4 * i, s0, ok)
+    tl.store(ids + 4 * i + 1, s1, ok)
+    tl.store(ids + 4 * i + 2, s2, ok)
+    tl.store(ids + 4 * i + 3, s3, ok)
+    tl.store(weights + 4 * i, w0, ok)
+    tl.store(weights + 4 * i + 1, w1, ok)
+    tl.store(weights + 4 * i + 2, w2, ok)
+    tl.store(weights + 4 * i + 3, w3, ok)
+
+
+def winners(
+    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"]
+) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
+    """See `votes.winning_segments`."""
+    found, votes = torch.empty_like(rows), weights.new_empty(len(rows))
+    if len(rows):
+        _winners[(triton.cdiv(len(rows), BLOCK),)](ids, weights, rows, found, votes, len(rows), BLOCK=BLOCK)
+    return found, votes
+
+
+def labels(
+    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], label_of: Int64[Tensor, " S"]
+) -> Int64[Tensor, " N"]:
+    """See `votes.winning_labels`."""
+    found = label_of.new_empty(len(ids))
+    if len(ids):
+        _labels[(triton.cdiv(len(ids), BLOCK),)](ids, weights, label_of, found, len(ids), BLOCK=BLOCK)
+    return found
+
+
+def cast(
+    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"],
+    segments: Int64[Tensor, "R K"], added: Float32[Tensor, "R K"],
+) -> None:  # fmt: skip
+    """See `votes.cast`; the two tables are changed in place."""
+    if len(rows):
+        _cast[(triton.cdiv(len(rows), BLOCK),)](
+            ids, weights, rows, segments.contiguous(), added.contiguous(), len(rows), EACH=segments.shape[1],
+            BLOCK=BLOCK,
+        )  # fmt: skip
