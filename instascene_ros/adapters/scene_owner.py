@@ -20,12 +20,12 @@ class SceneOwner:
 
     def __init__(
         self, scene: Scene, outputs: SceneOutputs, depth_scale: float,
-        warn: Callable[[str, str], None], now_ns: Callable[[], int],
+        warn: Callable[[str, str], None], now_ns: Callable[[], int], hurried: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.scene, self.outputs, self.counters = scene, outputs, SceneCounters(map_id=scene.map_id)
         self.completed = outputs.completed
         self._newest_ns = 0  # stamp of the newest image since time began, which may be several times
-        self._depth_scale, self._warn, self._now_ns = depth_scale, warn, now_ns
+        self._depth_scale, self._warn, self._now_ns, self._hurried = depth_scale, warn, now_ns, hurried
 
     def process(self, messages: FrameMessages) -> None:
         """Take in one frame and publish what it changed."""
@@ -41,7 +41,7 @@ class SceneOwner:
         self._changed(self._newest_ns)
         self.counters.num_refused = update.num_refused
         self.counters.integrated((self._now_ns() - update.stamp_ns) / 1e9, update.stage_ms)
-        self.scene.refine()  # clients have what they wait for
+        self.scene.refine(self._hurried)  # clients have what they wait for
 
     def reset(self) -> str:
         """Empty map, new map id (the answer), and everybody is told."""

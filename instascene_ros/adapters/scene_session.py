@@ -33,8 +33,9 @@ class SceneSession:
         scene = make_scene(core, config)
         self.outputs = SceneOutputs(node, config.publish, config.map_frame)
         self.owner = SceneOwner(
-            scene, self.outputs, config.depth_scale, self._warn, lambda: node.get_clock().now().nanoseconds
-        )
+            scene, self.outputs, config.depth_scale, self._warn, lambda: node.get_clock().now().nanoseconds,
+            lambda: self.worker.waited_for,
+        )  # fmt: skip
         self.worker: SceneWorker[FrameMessages] = SceneWorker(self.owner.process, on_crash)
         self.worker.start()
 

@@ -36,6 +36,11 @@ class SceneWorker(Generic[Item]):
             self._frames[camera] = frame
             self._wake.notify()
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether a frame or a request waits for the thread."""
+        return bool(self._frames or self._requests)
+
     def discard_frames(self) -> None:
         """Forget the frames that wait; call it from a request that makes them void."""
         with self._wake:

@@ -41,8 +41,10 @@ class MappingConfig:
     max_confidence: float = knob(
         30.0, "Looks a Gaussian averages over at most; one head-on from 1 m counts 1.", 1.0, 1e6
     )
-    refine_steps: int = knob(2, "Gradient steps after each keyframe.", 0, 1000)
-    refine_window: int = knob(6, "Recent keyframes that the steps look at.", 1, 100)
+    refine_steps: int = knob(
+        -1, "Gradient steps after each keyframe, two at least before a frame that waits; -1 = 2 on a CPU, 8 on a GPU.",
+        -1, 1000,
+    )  # fmt: skip
     max_gaussians: int = knob(1_000_000, "The map stops growing at this many Gaussians.", 1000, 50_000_000)
     crop_radius_m: float = knob(
         0.0, "Gaussians farther than this from where the camera was lately are dropped, m; 0 = never.", 0.0, 1e6

@@ -1,6 +1,7 @@
 """From posed RGB-D keyframes to a surfel map."""
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,9 @@ from instascene_ros.core.splitting import split
 
 log = logging.getLogger(__name__)
 FILL_STEPS = 2  # of refinement on every view in which a hole was filled
+USUAL_STEPS = {"cpu": 2, "cuda": 8}  # that a camera leaves time for
+LEAST_STEPS = 2
+CROP_KEYFRAMES = 6  # the newest, around which a bounded map stays: cameras take turns
 OLD_STRIDE = 7  # from one old keyframe to the next to be refined: neighbours show much the same
 
 
@@ -41,7 +45,7 @@ class Mapper:
     min_trace_weight: float
     num_refused: int = 0  # seeds that did not fit into the map
     keyframes: list[Frame] = field(default_factory=list)
-    _window: list[Keyframe] = field(default_factory=list)
+    _newest: Keyframe | None = None
     _optimizer: RowAdam = field(init=False)
     _exposure: Exposure = field(init=False)
     _frames_since_keyframe: int = 0
@@ -78,11 +82,18 @@ class Mapper:
         self._owes_steps = True
         return keyframe, self._render(frame, gaussians)
 
-    def refine(self, gaussians: GaussianMap) -> None:
-        """The steps that the newest keyframe is worth, once; `integrate` does those that are left over."""
-        if self._owes_steps:
-            self._owes_steps = False
-            refine(gaussians, self._views_to_refine(), self.rasterizer, self._optimizer)
+    def refine(self, gaussians: GaussianMap, hurried: Callable[[], bool] = lambda: False) -> None:
+        """The steps that the newest keyframe is worth, once; `integrate` does them where nobody did.
+
+        Once `hurried`, those beyond the least that keeps a map in shape are left out.
+        """
+        if not self._owes_steps:
+            return
+        self._owes_steps = False
+        for step, view in enumerate(self._views_to_refine()):
+            if step >= LEAST_STEPS and hurried():
+                break
+            refine(gaussians, [view], self.rasterizer, self._optimizer)
 
     def _revise(self, keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> None:
         """What the view says about the surfels that are there."""
@@ -93,16 +104,15 @@ class Mapper:
         self._keep(kept & ~replaced, gaussians)
         gaussians.append(halves)
 
-    def _views_to_refine(self) -> list[Keyframe]:
-        """The newest keyframe, the others of the window, and in between old ones, so that no region decays."""
-        views = []
-        for step in range(self.config.refine_steps):
-            if step % 2 and len(self.keyframes) > self.config.refine_window:
-                self._next_old = (self._next_old + OLD_STRIDE) % (len(self.keyframes) - self.config.refine_window)
-                views.append(Keyframe(self.keyframes[self._next_old], self.config, self.rasterizer.device))
-            else:
-                views.append(self._window[-1 - (step // 2) % len(self._window)])
-        return [self._exposure.restore(view) for view in views]
+    def _views_to_refine(self) -> Iterator[Keyframe]:
+        """The newest keyframe, then others from all over the past, so that no region decays."""
+        steps = self.config.refine_steps
+        for step in range(steps if steps >= 0 else USUAL_STEPS[self.rasterizer.device]):
+            view = self._newest
+            if step and len(self.keyframes) > 1:
+                self._next_old = (self._next_old + OLD_STRIDE) % (len(self.keyframes) - 1)
+                view = Keyframe(self.keyframes[self._next_old], self.config, self.rasterizer.device)
+            yield self._exposure.restore(view)
 
     def remove(
         self, rows: Bool[Tensor, " N"], gaussians: GaussianMap, labels: Int64[Tensor, " N"], filler: HoleFiller | None
@@ -118,54 +128,42 @@ class Mapper:
     @torch.no_grad()
     def _forget(self, surfels: GaussianMap) -> list[Sight]:
         """Let the remembered views forget an object, which they would paint onto what is behind it."""
-        remembered = {id(frame): frame for frame in (*self.keyframes, *(view.frame for view in self._window))}
-        found = {key: sight_of(surfels, frame, self.rasterizer) for key, frame in remembered.items()}
-        left = {key: frame if found[key] is None else found[key].forgotten for key, frame in remembered.items()}
-        self.keyframes = [left[id(frame)] for frame in self.keyframes]
-        self._window = [
-            view if found[id(view.frame)] is None else Keyframe(left[id(view.frame)], self.config, view.device)
-            for view in self._window
+        found = [sight_of(surfels, frame, self.rasterizer) for frame in self.keyframes]
+        self.keyframes = [
+            frame if sight is None else sight.forgotten for frame, sight in zip(self.keyframes, found, strict=True)
         ]
-        return [sight for sight in found.values() if sight is not None]
+        self._newest = Keyframe(self.keyframes[-1], self.config, self.rasterizer.device) if self.keyframes else None
+        return [sight for sight in found if sight is not None]
 
     def columns(self) -> Columns:
-        """Keyframes, window and optimiser, to save."""
-        frames = list(self.keyframes)
-        window = [k.frame for k in self._window]
-        frames += [f for f in window if not any(f is known for known in frames)]
-        place = {id(frame): index for index, frame in enumerate(window)}
+        """Keyframes and optimiser, to save."""
         return {
             "frames_since_keyframe": np.array(self._frames_since_keyframe),
             "next_old": np.array(self._next_old),
             "owes_steps": np.array(int(self._owes_steps)),
-            "num_remembered": np.array(len(self.keyframes)),  # the others are only in the window
-            "keyframes.place_in_window": np.array([place.get(id(f), -1) for f in frames], np.int64),
-            **prefixed("keyframes", frame_columns(frames)),
+            "num_remembered": np.array(len(self.keyframes)),
+            **prefixed("keyframes", frame_columns(self.keyframes)),
             **prefixed("optimizer", self._optimizer.columns()),
             **prefixed("exposure", self._exposure.columns()),
         }
 
     def restore(self, columns: Columns, gaussians: GaussianMap) -> None:
-        """Take over saved keyframes, window and optimiser of a map.
+        """Take over saved keyframes and optimiser of a map.
 
         Raises:
             ValueError: the columns do not fit together or do not fit the map.
         """
         numbers = {name: np.array(0) for name in ("frames_since_keyframe", "next_old", "num_remembered")}
-        found = checked(numbers | {"keyframes.place_in_window": np.zeros(0, np.int64)}, columns)
-        self._owes_steps = bool(columns.get("owes_steps", 0))  # older maps owe none
-        frames = frames_of_columns(under("keyframes", columns))
-        places = found["keyframes.place_in_window"].tolist()
-        num_remembered = int(found["num_remembered"])
-        if len(places) != len(frames) or not 0 <= num_remembered <= len(frames):
-            raise ValueError(f"{len(places)} places in the window, {num_remembered} remembered, {len(frames)} frames")
-        window = sorted((place, index) for index, place in enumerate(places) if place >= 0)
+        found = checked(numbers, columns)
+        frames, num_remembered = frames_of_columns(under("keyframes", columns)), int(found["num_remembered"])
+        if not 0 <= num_remembered <= len(frames):  # maps of older versions hold more frames than they remember
+            raise ValueError(f"{num_remembered} remembered keyframes of {len(frames)} frames")
         self._optimizer = RowAdam.from_columns(gaussians, under("optimizer", columns))
         self._exposure = Exposure.from_columns(under("exposure", columns), self.rasterizer.device)
-        self._window = [Keyframe(frames[index], self.config, self.rasterizer.device) for _, index in window]
-        self._window = self._window[-self.config.refine_window :]
         self.keyframes = frames[:num_remembered][-self.config.max_keyframes :]
+        self._newest = Keyframe(self.keyframes[-1], self.config, self.rasterizer.device) if self.keyframes else None
         self._frames_since_keyframe, self._next_old = int(found["frames_since_keyframe"]), int(found["next_old"])
+        self._owes_steps = bool(columns.get("owes_steps", 0)) and bool(self.keyframes)  # older maps owe none
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)
@@ -190,7 +188,8 @@ class Mapper:
 
     def _crop(self, gaussians: GaussianMap) -> None:
         if self.config.crop_radius_m > 0:
-            positions_m = torch.stack([view.position_m for view in self._window])
+            recent = [frame.T_world_camera[:3, 3] for frame in self.keyframes[-CROP_KEYFRAMES:]]
+            positions_m = torch.tensor(np.array(recent), dtype=torch.float32, device=gaussians.device)
             self._keep(near(gaussians, positions_m, self.config.crop_radius_m), gaussians)
 
     def _keep(self, rows: Bool[Tensor, " N"], gaussians: GaussianMap) -> None:
@@ -202,7 +201,7 @@ class Mapper:
     def _remember(self, keyframe: Keyframe) -> None:
         """Keep at most `max_keyframes`: where there are too many, the one that its neighbours replace best goes."""
         self._frames_since_keyframe = 0
-        self._window = [*self._window, keyframe][-self.config.refine_window :]
+        self._newest = keyframe
         self.keyframes.append(keyframe.frame)
         if len(self.keyframes) > self.config.max_keyframes:
             neighbours = zip(self.keyframes, self.keyframes[2:], strict=False)

@@ -1,7 +1,7 @@
 """The algorithm: posed RGB-D frames in, a surfel map and object instances with stable ids out."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,9 +131,12 @@ class SceneMapper:
             changed, removed = self._publish(labels, touched)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
 
-    def refine(self) -> None:
-        """Improve the map on remembered views: for when an update is published. Else the next frame does it first."""
-        self._mapper.refine(self.gaussians)
+    def refine(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Improve the map on remembered views, longer unless `hurried`: for when an update is published.
+
+        What nobody asked for by then the next frame does first.
+        """
+        self._mapper.refine(self.gaussians, hurried)
 
     @property
     def keyframes(self) -> Sequence[Frame]:

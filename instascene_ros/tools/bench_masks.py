@@ -78,7 +78,7 @@ def main(
     ] = "geometric,masks,masks_clean",
     feedback: Annotated[str, typer.Option(help="off, on or both.")] = "both",
     every: Annotated[int, typer.Option(min=1, help="Use every Nth frame.")] = 1,
-    refine_steps: Annotated[int, typer.Option(min=0, help="Gradient steps after each keyframe.")] = 2,
+    refine_steps: Annotated[int, typer.Option(help="Gradient steps after each keyframe; -1 = usual.")] = -1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     model: Annotated[str, typer.Option(help="Weights of a segmenter that is a network.")] = "",
 ) -> None:

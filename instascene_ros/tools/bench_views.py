@@ -50,7 +50,7 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     width: Annotated[int, typer.Option(help="Mapping width, px; 0 = the default of the device.")] = 0,
     every: Annotated[int, typer.Option(help="Use every Nth frame.")] = 1,
-    refine_steps: Annotated[int, typer.Option(min=0, help="Gradient steps after each keyframe, online.")] = 2,
+    refine_steps: Annotated[int, typer.Option(help="Gradient steps after each keyframe; -1 = usual.")] = -1,
     offline_steps: Annotated[int, typer.Option(min=0, help="Steps of offline 2DGS to compare with; 0 = none.")] = 0,
 ) -> None:
     """Print PSNR, SSIM and depth error of test views, over their observed part and raw, for every map."""

@@ -41,7 +41,7 @@ def test_what_only_one_exposure_showed_fits_to_the_rest() -> None:
 
 
 def test_the_gain_of_a_keyframe_is_measured_against_the_map_and_remembered() -> None:
-    one, gaussians = mapper(replace(WALL_CONFIG, refine_window=1)), GaussianMap.empty()
+    one, gaussians = mapper(WALL_CONFIG), GaussianMap.empty()
     one.integrate(exposed(EXPOSURES[0], 0), gaussians)
     brighter, _ = one.integrate(exposed((1.2, 1.2, 1.2), 1), gaussians)
     level = 1.2**0.5  # the map is now at the mean of the two exposures

@@ -6,7 +6,7 @@ belongs to the instance whose id is the red of the first pixel.
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class FakeScene:
         self.instances, self.keyframes, self._labels = Instances.empty(), [], np.zeros(0, np.int32)
         self._names, self._stamp_ns = {}, 0
 
-    def refine(self) -> None:
+    def refine(self, hurried: Callable[[], bool] = lambda: False) -> None:
         pass
 
     def process(self, frame: Frame) -> SceneUpdate:
