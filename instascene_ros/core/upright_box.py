@@ -5,7 +5,7 @@ from jaxtyping import Float, Float32, Float64
 
 from instascene_ros.core.views import perpendicular
 
-STEP_DEG = 1.0
+COARSE_STEP_DEG, STEP_DEG = 6.0, 1.0  # first all around, then near the best of those
 TRIM = 0.01  # share of the outermost points on each side, which are the noisiest
 
 
@@ -15,17 +15,25 @@ def upright_axes(points_m: Float[np.ndarray, "P 3"], up: Float64[np.ndarray, " 3
     The outermost percent of the points is not trusted.
     """
     sides = perpendicular(up)
-    flat = points_m @ sides.T  # [P 2]
-    angles = np.radians(np.arange(0, 90, STEP_DEG))
-    turned = np.stack([np.cos(angles), np.sin(angles)], axis=1), np.stack([-np.sin(angles), np.cos(angles)], axis=1)
-    last = len(points_m) - 1
-    ends = [round(last * TRIM), round(last * (1 - TRIM))]
-    # Sorted along contiguous memory [A P]; percentiles, which interpolate, take ten times as long.
-    length, width = (np.ptp(np.sort(t @ flat.T, axis=1)[:, ends], axis=1) for t in turned)
-    best = int((length * width).argmin())
-    angle = angles[best] if length[best] >= width[best] else angles[best] + np.pi / 2
+    flat = (points_m @ sides.T).T  # [2 P]
+    coarse_deg = np.arange(0, 90, COARSE_STEP_DEG)
+    near_deg, _ = _smallest(flat, coarse_deg)
+    best_deg, turned = _smallest(flat, near_deg + np.arange(-COARSE_STEP_DEG, COARSE_STEP_DEG + STEP_DEG, STEP_DEG))
+    angle = np.radians(best_deg + 90 * turned)
     x = np.cos(angle) * sides[0] + np.sin(angle) * sides[1]
     return np.stack([x, np.cross(up, x), up], axis=1)
+
+
+def _smallest(flat: Float[np.ndarray, "2 P"], angles_deg: Float64[np.ndarray, " A"]) -> tuple[float, bool]:
+    """Angle (deg) of the smallest rectangle, and whether the side at a right angle to it is the longer one."""
+    angles, last = np.radians(angles_deg), flat.shape[1] - 1
+    cosine, sine = np.cos(angles), np.sin(angles)
+    along = np.stack([np.stack([cosine, sine], axis=1), np.stack([-sine, cosine], axis=1)]) @ flat  # [2 A P]
+    # Sorted along contiguous memory; percentiles, which interpolate, take ten times as long.
+    along.sort(axis=-1)
+    length, width = along[..., round(last * (1 - TRIM))] - along[..., round(last * TRIM)]
+    best = int((length * width).argmin())
+    return float(angles_deg[best]), bool(width[best] > length[best])
 
 
 def upright_box(

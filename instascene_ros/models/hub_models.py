@@ -51,13 +51,13 @@ def pretrained_part(kind: str, folder: Path, dtype: torch.dtype | None) -> Any:
         BackendUnavailableError: transformers, or that class in it, is missing.
         Exception: whatever the library raises for files that are missing, damaged or of another kind.
     """
-    made = _class_called(kind)
+    made = class_called(kind)
     if dtype is None:
         return made.from_pretrained(str(folder), local_files_only=True)
     return made.from_pretrained(str(folder), local_files_only=True, dtype=dtype, use_safetensors=True)
 
 
-def _class_called(kind: str) -> Any:
+def class_called(kind: str) -> Any:
     try:
         import transformers
 
@@ -69,7 +69,7 @@ def _class_called(kind: str) -> Any:
 
 
 def _loaded(kind: str, config: NetworkConfig, usual: str, usual_size: dict[str, int]) -> HubModel:
-    network_class, images_class = _class_called(kind), _class_called("ImageProcessingMixin")
+    network_class, images_class = class_called(kind), class_called("ImageProcessingMixin")
     device, dtype = placement(config)
     name = config.model or usual
     try:
