@@ -1,37 +1,26 @@
 """The published list of instances: which exist, how large they are, when they last changed."""
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from instascene_ros.core.background import is_background
+from instascene_ros.core.catalogue_entry import MAX_AGE, Entry, Measured, measured_rows, shape_of
 from instascene_ros.core.columns import Columns, checked, prefixed, under
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.crumbs import without_crumbs
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.instance_sums import columns_of, sample, surface_sums
 from instascene_ros.core.instances import Instances
-from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes, observed_fraction
+from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes
 from instascene_ros.core.support_plane import plane_of
 from instascene_ros.core.tracker import Tracker
 
-HOLDS_SHARE = 0.01  # of its Gaussians came or went: the extent of an object still holds,
-MAX_AGE = 4  # and for so many looks at most
-
-
-@dataclass
-class _Entry:
-    shape: Shape
-    revised_at: Shape  # shape at the last revision
-    oriented_at: Shape  # shape when its axes were last fitted
-    revision: int = 1
-    measured: int = 0  # Gaussians, crumbs included, when the extent was last measured
-    age: int = 0  # times that the instance was touched since
+PARTS = ("entries", "backdrops")
 
 
 class Catalogue:
@@ -40,7 +29,8 @@ class Catalogue:
     def __init__(self, config: TrackingConfig, up: Float64[np.ndarray, " 3"]) -> None:
         self.config = config
         self.up = up
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
+        self._backdrops: dict[int, Measured] = {}  # instances that are no objects
 
     def update(
         self, tracker: Tracker, gaussians: GaussianMap, labels: Int64[Tensor, " N"], touched: Iterable[int]
@@ -56,11 +46,10 @@ class Catalogue:
         enough = counts >= self.config.min_gaussians
         before, looked_at = set(self._entries), set(touched) | self._entries.keys() - set(ids[enough].tolist())
         chosen = np.array([c for c in range(1, len(ids)) if enough[c] and int(ids[c]) in looked_at], np.int64)
-        holds = self._extent_holds(ids[chosen], counts[chosen])
-        as_it_was, anew = chosen[holds], chosen[~holds]
+        as_it_was, anew = self._told_apart(tracker, ids, counts, chosen)
         rows, samples = sample(gaussians, columns, counts, anew)
         objects = self._objects(tracker, ids[anew], samples)
-        self._note_planes(tracker, ids[anew], samples, set(objects.tolist()))
+        self._note_backdrops(tracker, ids[anew], counts[anew], samples, set(objects.tolist()))
         anew, samples, rows = anew[objects], _only(samples, objects), rows[objects]
         for instance in looked_at - set(ids[anew].tolist()) - set(ids[as_it_was].tolist()):
             self._entries.pop(instance, None)
@@ -71,16 +60,24 @@ class Catalogue:
         published = torch.from_numpy(np.where(np.isin(ids, list(self._entries)), ids, 0)).to(labels.device)[solid]
         return changed, before - set(self._entries), published
 
-    def _extent_holds(self, ids: Int64[np.ndarray, " K"], counts: Int64[np.ndarray, " K"]) -> Bool[np.ndarray, " K"]:
-        """Which objects have hardly changed since their extent was measured, not too long ago."""
-        known = [self._entries.get(i) for i in ids.tolist()]
-        return np.array(
-            [
-                e is not None and e.age < MAX_AGE and abs(count - e.measured) <= HOLDS_SHARE * e.measured
-                for e, count in zip(known, counts.tolist(), strict=True)
-            ],
-            bool,
-        )
+    def _told_apart(
+        self, tracker: Tracker, ids: Int64[np.ndarray, " K"], counts: Int64[np.ndarray, " K"],
+        chosen: Int64[np.ndarray, " C"],
+    ) -> tuple[Int64[np.ndarray, " O"], Int64[np.ndarray, " A"]]:  # fmt: skip
+        """Of the chosen columns, objects whose extent still holds, and those to look at anew."""
+        as_it_was, anew = [], []
+        for column in chosen.tolist():
+            instance, count = int(ids[column]), int(counts[column])
+            entry, backdrop = self._entries.get(instance), self._backdrops.get(instance)
+            measured = entry.measured if entry is not None else backdrop
+            overruled = entry is None and tracker.records[instance].edited  # by a user, who knows what is an object
+            if measured is None or overruled or not measured.holds(count):
+                anew.append(column)
+                continue
+            measured.age += 1
+            if entry is not None:
+                as_it_was.append(column)
+        return np.array(as_it_was, np.int64), np.array(anew, np.int64)
 
     def _objects(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples) -> Int64[np.ndarray, " O"]:
         """Which rows are no background, or were edited by a user, who knows better."""
@@ -89,10 +86,19 @@ class Catalogue:
         seen_whole = np.array([r.num_whole_views > 0 for r in records], bool)
         return np.nonzero(edited | ~is_background(samples, seen_whole, self.config))[0]
 
-    def _note_planes(self, tracker: Tracker, ids: Int64[np.ndarray, " K"], samples: Samples, objects: Set[int]) -> None:
-        """Tell the tracker the planes of the support surfaces among the rows, for its next votes."""
-        for row, instance in enumerate(ids.tolist()):
-            plane = None if row in objects else plane_of(samples.points_m[row][samples.valid[row]], self.config)
+    def _note_backdrops(
+        self, tracker: Tracker, ids: Int64[np.ndarray, " A"], counts: Int64[np.ndarray, " A"], samples: Samples,
+        objects: Set[int],
+    ) -> None:  # fmt: skip
+        """Remember which rows are no objects; tell the tracker the planes of support surfaces, for its next votes."""
+        self._backdrops = {i: m for i, m in self._backdrops.items() if i in tracker.identities.segments_of}
+        for row, (instance, count) in enumerate(zip(ids.tolist(), counts.tolist(), strict=True)):
+            plane = None
+            if row in objects:
+                self._backdrops.pop(instance, None)
+            else:
+                self._backdrops[instance] = Measured(count)
+                plane = plane_of(samples.points_m[row][samples.valid[row]], self.config)
             if plane is not None:
                 tracker.planes[instance] = plane
             else:
@@ -121,9 +127,9 @@ class Catalogue:
         changed = set()
         for column, shape, box in zip(chosen, known, boxes(samples, self.up, known), strict=True):
             instance = int(ids[column])
-            if self._revise(instance, _shape(box, sums[column]), newly_oriented=shape is None):
+            if self._revise(instance, shape_of(box, sums[column]), newly_oriented=shape is None):
                 changed.add(instance)
-            self._entries[instance].measured, self._entries[instance].age = int(counts[column]), 0
+            self._entries[instance].measured = Measured(int(counts[column]))
         return changed
 
     def _recount(
@@ -132,10 +138,8 @@ class Catalogue:
         """Shapes of the chosen columns with the extent that they had; returns the ids that have a new revision."""
         changed = set()
         for instance, row in zip(ids[chosen].tolist(), sums[chosen], strict=True):
-            entry = self._entries[instance]
-            entry.age += 1
-            shape = entry.shape
-            if self._revise(instance, _shape((shape.center_m, shape.axes, shape.size_m), row), newly_oriented=False):
+            shape = self._entries[instance].shape
+            if self._revise(instance, shape_of((shape.center_m, shape.axes, shape.size_m), row), newly_oriented=False):
                 changed.add(instance)
         return changed
 
@@ -150,7 +154,7 @@ class Catalogue:
     def _revise(self, instance: int, shape: Shape, newly_oriented: bool) -> bool:
         entry = self._entries.get(instance)
         if entry is None:
-            self._entries[instance] = _Entry(shape, shape, shape)
+            self._entries[instance] = Entry(shape, shape, shape)
             return True
         entry.shape = shape
         if newly_oriented:
@@ -198,7 +202,9 @@ class Catalogue:
         return {
             "entries.instance": np.array(list(self._entries), np.int64),
             "entries.revision": np.array([e.revision for e in entries], np.int64),
-            "entries.measured": np.array([[e.measured, e.age] for e in entries], np.int64).reshape(-1, 2),
+            "entries.measured": measured_rows([e.measured for e in entries]),
+            "backdrops.instance": np.array(list(self._backdrops), np.int64),
+            "backdrops.measured": measured_rows(list(self._backdrops.values())),
             **prefixed("shapes", Shape.table([e.shape for e in entries])),
             **prefixed("revised_at", Shape.table([e.revised_at for e in entries])),
             **prefixed("oriented_at", Shape.table([e.oriented_at for e in entries])),
@@ -210,25 +216,19 @@ class Catalogue:
         Raises:
             ValueError: the columns do not fit together, or the tracker does not know one of the instances.
         """
-        never = np.full((len(columns.get("entries.instance", ())), 2), (0, MAX_AGE), np.int64)  # maps from before
-        found = checked(self.columns(), {"entries.measured": never, **columns})
+        never = np.full((len(columns.get("entries.instance", ())), 2), (0, MAX_AGE), np.int64)
+        older = {"entries.measured": never, "backdrops.instance": never[:0, 0], "backdrops.measured": never[:0]}
+        found = checked(self.columns(), older | columns)
         instances, revisions = (found[f"entries.{name}"].tolist() for name in ("instance", "revision"))
         tables = [Shape.from_table(under(name, found)) for name in ("shapes", "revised_at", "oriented_at")]
         if len({len(instances), *map(len, tables)}) > 1:
             raise ValueError(f"{len(instances)} instances, but {list(map(len, tables))} shapes of them")
         if unknown := set(instances) - set(tracker.records):
             raise ValueError(f"instances {sorted(unknown)[:5]} have no record")
-        rows = zip(instances, *tables, revisions, *found["entries.measured"].T.tolist(), strict=True)
-        self._entries = {instance: _Entry(*entry) for instance, *entry in rows}
-
-
-def _shape(
-    box: tuple[Float32[np.ndarray, " 3"], Float32[np.ndarray, "3 3"], Float32[np.ndarray, " 3"]],
-    sums: Float32[np.ndarray, " 8"],
-) -> Shape:
-    count, area_m2, flux_m2, total_m = sums[0], sums[1], sums[2:5], sums[5:]
-    seen = np.float32(observed_fraction(float(area_m2), flux_m2))
-    return Shape(*box, (total_m / count).astype(np.float32), seen, int(count))
+        measured, backdrops = ([Measured(*row) for row in found[f"{name}.measured"].tolist()] for name in PARTS)
+        self._backdrops = dict(zip(found["backdrops.instance"].tolist(), backdrops, strict=True))
+        rows = zip(instances, *tables, revisions, measured, strict=True)
+        self._entries = {instance: Entry(*entry) for instance, *entry in rows}
 
 
 def _only(samples: Samples, rows: Int64[np.ndarray, " R"]) -> Samples:

@@ -6,6 +6,7 @@ Objects are judged by the masks as they came: a map that repaired its own eviden
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 from scipy import ndimage
 
@@ -30,7 +31,7 @@ def traced_masks(
     config, masks = tracker.config, keyframe.frame.masks
     showing = (rendering.depth_m - keyframe.depth_m).abs() < 2 * keyframe.tolerance_m
     showing &= keyframe.depth_m > 0
-    traced = MaskTrace.of(masks, showing, rendering.trace, len(gaussians), config)
+    traced = MaskTrace.of(masks, keyframe.labels, showing, rendering.trace, len(gaussians), config)
     if not config.map_feedback:
         return traced, traced
     shown = id_buffer(rendering.trace, tracker.labels(gaussians), *masks.labels.shape).ids.cpu().numpy()
@@ -38,7 +39,8 @@ def traced_masks(
     votes = repaired(masks, np.where(sure, shown, 0).astype(np.int32), config)
     if votes is masks:
         return traced, traced
-    return traced, MaskTrace.of(votes, showing, rendering.trace, len(gaussians), config)
+    labels = torch.from_numpy(votes.labels).to(keyframe.labels)
+    return traced, MaskTrace.of(votes, labels, showing, rendering.trace, len(gaussians), config)
 
 
 def sure_ids(records: Mapping[int, InstanceRecord], config: TrackingConfig) -> list[int]:

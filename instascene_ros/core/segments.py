@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -44,9 +44,12 @@ class MaskTrace:
 
     @classmethod
     def of(
-        cls, masks: Masks, showing: Bool[Tensor, "H W"], trace: Trace, num_gaussians: int, config: TrackingConfig
-    ) -> "MaskTrace":
+        cls, masks: Masks, labels: Int64[Tensor, "H W"], showing: Bool[Tensor, "H W"], trace: Trace,
+        num_gaussians: int, config: TrackingConfig,
+    ) -> "MaskTrace":  # fmt: skip
         """Sum the traced pairs of the pixels that are `showing` the mapped surface, per Gaussian and mask.
+
+        `labels` are those of the masks, on the map's device.
 
         Border pixels hardly vote: masks are off by some pixels there, and a Gaussian seen across a border would sit
         in two masks of one view (the exclusion that InstaScene's code lost from MaskClustering). They vote a little,
@@ -54,7 +57,6 @@ class MaskTrace:
         border.
         """
         device, scale = trace.pixels.device, showing.shape[1] / REFERENCE_WIDTH_PX
-        labels = torch.from_numpy(masks.labels).to(device)
         width = len(masks) + 1
         bins = BINS * (1 + len(masks) // BINS)
         of_pixel = _replayed_weights(labels, num_labels=bins, radius_px=max(1, round(config.border_px * scale))).weights
@@ -73,9 +75,9 @@ class _PixelWeights(NamedTuple):
     weights: Float32[Tensor, "H W"]
 
 
-def _pixel_weights(labels: Int32[Tensor, "H W"], *, num_labels: int, radius_px: int) -> _PixelWeights:
+def _pixel_weights(labels: Int64[Tensor, "H W"], *, num_labels: int, radius_px: int) -> _PixelWeights:
     """1 inside masks, less at their borders."""
-    border, label_of = _border(labels, radius_px), labels.reshape(-1).long()
+    border, label_of = _border(labels, radius_px), labels.reshape(-1)
     area_px, rim_px = torch.zeros(2, num_labels, device=labels.device)
     area_px.index_add_(0, label_of, torch.ones_like(label_of, dtype=torch.float32))
     rim_px.index_add_(0, label_of, border.reshape(-1).float())
@@ -86,7 +88,7 @@ def _pixel_weights(labels: Int32[Tensor, "H W"], *, num_labels: int, radius_px: 
 _replayed_weights = Replayed(_pixel_weights)
 
 
-def _border(labels: Int32[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]:
+def _border(labels: Int64[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]:
     """Pixels within `radius_px` (chessboard) of another label."""
     image = labels[None, None].float()
     most = max_pool2d(torch.cat([image, -image], dim=1), 2 * radius_px + 1, stride=1, padding=radius_px)[0]

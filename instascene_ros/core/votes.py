@@ -20,15 +20,16 @@ FAINT = 0.01  # weight of a vote that no mask stands behind
 
 
 def winning_segments(
-    gaussians: GaussianMap, rows: Int64[Tensor, " R"] | slice = slice(None)
+    gaussians: GaussianMap, rows: Int64[Tensor, " R"] | None = None
 ) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
-    """Segment with the heaviest vote of each of `rows` (0 = none), and the weight of that vote."""
-    if gaussians.device.type == "cuda" and isinstance(rows, Tensor):
+    """Segment with the heaviest vote of each of `rows`, by default all (0 = none), and the weight of that vote."""
+    if gaussians.device.type == "cuda":
         from instascene_ros.core.rendering import vote_kernels
 
         return vote_kernels.winners(gaussians.vote_ids, gaussians.vote_weights, rows)
-    weights, best = gaussians.vote_weights[rows].max(dim=1, keepdim=True)
-    return gaussians.vote_ids[rows].gather(1, best)[:, 0].long(), weights[:, 0]
+    chosen = slice(None) if rows is None else rows
+    weights, best = gaussians.vote_weights[chosen].max(dim=1, keepdim=True)
+    return gaussians.vote_ids[chosen].gather(1, best)[:, 0].long(), weights[:, 0]
 
 
 def winning_labels(gaussians: GaussianMap, label_of: Int64[Tensor, " S"]) -> Int64[Tensor, " N"]:

@@ -123,7 +123,7 @@ def test_what_a_view_says_about_surfels(both) -> None:
     found = []
     for gaussians, view in ((both[0].copied(), both[2]), (both[1].copied(), both[3])):
         told = Evidence(*(column.to(view.device) for column in vars(evidence).values()))
-        gaussians.confidence = confidence.to(view.device)
+        gaussians.confidence = confidence.to(view.device, copy=True)
         fuse(told, gaussians, config)
         kept = carve(view, told, gaussians)
         wanted, axis = coarse(Keyframe(view.frame, config, view.device), told, gaussians)
@@ -145,7 +145,7 @@ def test_votes(both) -> None:
     found = []
     for gaussians in (both[0].copied(), both[1].copied()):
         device = gaussians.device
-        gaussians.vote_ids, gaussians.vote_weights = ids.to(device), weights.to(device)
+        gaussians.vote_ids, gaussians.vote_weights = ids.to(device, copy=True), weights.to(device, copy=True)
         cast(gaussians, rows.to(device), segments.to(device), added.to(device))
         winners, labels = winning_segments(gaussians, rows.to(device)), winning_labels(gaussians, label_of.to(device))
         found.append((gaussians.vote_ids, gaussians.vote_weights, *winners, labels))

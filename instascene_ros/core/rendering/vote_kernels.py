@@ -33,10 +33,12 @@ def _heaviest(w0, w1, w2, w3):
 
 @triton.jit
 @no_type_check
-def _winners(ids, weights, rows, winners, votes, num_rows, BLOCK: tl.constexpr):
+def _winners(ids, weights, rows, winners, votes, num_rows, ALL: tl.constexpr, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = k < num_rows
-    i = tl.load(rows + k, ok, 0)
+    i = k
+    if not ALL:
+        i = tl.load(rows + k, ok, 0)
     w0, w1, w2, w3 = _slots(weights, i, ok)
     slot, most = _heaviest(w0, w1, w2, w3)
     tl.store(winners + k, tl.load(ids + 4 * i + slot, ok, 0).to(tl.int64), ok)
@@ -96,12 +98,14 @@ def _cast(ids, weights, rows, segments, added, num_rows, EACH: tl.constexpr, BLO
 
 
 def winners(
-    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"]
+    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"] | None
 ) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
-    """See `votes.winning_segments`."""
-    found, votes = torch.empty_like(rows), weights.new_empty(len(rows))
-    if len(rows):
-        _winners[(triton.cdiv(len(rows), BLOCK),)](ids, weights, rows, found, votes, len(rows), BLOCK=BLOCK)
+    """See `votes.winning_segments`; without `rows`, of all."""
+    count = len(ids) if rows is None else len(rows)
+    found, votes = torch.empty(count, dtype=torch.int64, device=ids.device), weights.new_empty(count)
+    if count:
+        chosen, grid = ids if rows is None else rows, (triton.cdiv(count, BLOCK),)
+        _winners[grid](ids, weights, chosen, found, votes, count, ALL=rows is None, BLOCK=BLOCK)
     return found, votes
 
 
