@@ -14,8 +14,9 @@ from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Blended, Rasterizer
 from instascene_ros.core.rendering.render import MIN_COSINE, plane_features, surface_of
 
-# Step sizes of 2D Gaussian splatting (Huang et al., SIGGRAPH 2024), metric for the means.
-LEARNING_RATES = {"means_m": 1e-4, "quats_wxyz": 1e-3, "log_scales": 5e-3, "opacity_logits": 2e-2, "colors": 2.5e-3}
+# Step sizes of 2D Gaussian splatting (Huang et al., SIGGRAPH 2024), metric for the means; scales and opacities take
+# twice as long ones, since an online map takes few.
+LEARNING_RATES = {"means_m": 1e-4, "quats_wxyz": 1e-3, "log_scales": 1e-2, "opacity_logits": 4e-2, "colors": 2.5e-3}
 WIDTHS = {"means_m": 3, "quats_wxyz": 4, "log_scales": 2, "opacity_logits": 1, "colors": 3}  # columns of a row
 DEPTH_WEIGHT = 2.0  # per metre, against colour errors of 0..1
 NORMAL_WEIGHT = 0.05

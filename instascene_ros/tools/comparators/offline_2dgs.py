@@ -15,10 +15,11 @@ from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.keyframe import Keyframe
-from instascene_ros.core.refinement import DEPTH_WEIGHT, LEARNING_RATES, NORMAL_WEIGHT
+from instascene_ros.core.refinement import DEPTH_WEIGHT, NORMAL_WEIGHT
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.rendering.render import plane_features, surface_of
 
+LEARNING_RATES = {"means_m": 1e-4, "quats_wxyz": 1e-3, "log_scales": 5e-3, "opacity_logits": 2e-2, "colors": 2.5e-3}
 SSIM_SHARE = 0.2  # of the loss in colour
 SSIM_SIGMA_PX, SSIM_RADIUS_PX = 1.5, 5
 FINAL_SHARE = 0.01  # of the step size of the means, at the end
