@@ -70,10 +70,12 @@ def make_scene_mapper(config: Config, node_config: SceneNodeConfig) -> Scene:
     Raises:
         BackendUnavailableError: device, rasteriser or segmenter is missing.
     """
+    from instascene_ros.core.allocator import give_back_large_blocks
     from instascene_ros.core.pipeline import SceneMapper
     from instascene_ros.core.rendering import make_rasterizer
     from instascene_ros.models import make_inpainter, make_segmenter
 
+    give_back_large_blocks()
     rasterizer, segmenter = make_rasterizer(node_config.device), make_segmenter(node_config.segmenter, config)
     warm_up(SceneMapper(config, rasterizer, segmenter))
     return SceneMapper(config, rasterizer, segmenter, make_inpainter(config))

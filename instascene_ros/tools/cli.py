@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from instascene_ros.core.allocator import give_back_large_blocks
 from instascene_ros import __version__
 from instascene_ros.core.errors import BackendUnavailableError, InstasceneError, InvalidSceneError
 from instascene_ros.tools.options import BenchOptions, Device, Out, RunOptions, SegmentOptions, takes
@@ -143,6 +144,7 @@ def options_of_all(
 
 def main() -> None:
     """Entry point of the console script."""
+    give_back_large_blocks()
     app(prog_name="instascene")
 
 
