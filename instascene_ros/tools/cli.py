@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from instascene_ros.core.allocator import give_back_large_blocks
 from instascene_ros import __version__
+from instascene_ros.core.allocator import give_back_large_blocks
 from instascene_ros.core.errors import BackendUnavailableError, InstasceneError, InvalidSceneError
 from instascene_ros.tools.options import BenchOptions, Device, Out, RunOptions, SegmentOptions, takes
 
