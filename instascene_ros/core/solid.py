@@ -12,7 +12,7 @@ from instascene_ros.core.objects import GeneratedView
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
-MIN_PART = 0.1  # of the observed surface on the part that holds most of it
+MIN_PART = 0.03  # of the observed surface on the part that holds most of it
 EDGE_SLANT = 0.7  # cosine assumed where a surface has no normal, at its edges
 
 

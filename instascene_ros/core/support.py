@@ -2,8 +2,10 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
+from scipy.spatial import cKDTree
 
 from instascene_ros.core.seen_points import SeenPoints
+from instascene_ros.core.views import perpendicular
 
 SPACING_M = 0.004  # of the points of the surroundings
 BIN_M = 0.004
@@ -12,6 +14,11 @@ MIN_NEAR_M = 0.05
 MIN_POINTS = 20
 MIN_SHARE = 0.25  # of the points of the best seen level: a support is no lesser than this
 LEVEL = 0.9  # cosine between normal and up
+FOOT_REACH_M = 0.015  # beside an object, what is seen lies about as high as its foot
+CLEARANCE_M = 0.005  # above the support: what is seen beside the foot is not the support itself
+SECTORS, MIN_SECTORS = 16, 6  # of directions around it, in which something shows beside its foot
+MIN_IN_SECTOR = 6  # points: fewer show through gaps, as under the flank of a bowl
+SUPPORT_SHARE = 0.1  # of those directions: where as many show nothing but the support, it stands on that
 
 
 def support_height_m(
@@ -61,6 +68,41 @@ def rests_on(
     low, high = np.percentile(points_m, (15, 85), axis=0)
     under = between & _beside(surroundings.points_m, low, high, 0.0, up)
     return int(under.sum()) < 0.1 * len(points_m) * (spacing_m / SPACING_M) ** 2
+
+
+def foot_height_m(
+    points_m: Float32[np.ndarray, "P 3"],
+    surroundings: SeenPoints,
+    support_m: float,
+    up: Float64[np.ndarray, " 3"],
+) -> float | None:
+    """Height that an object inside or on top of others stands at, None where its support may show beside it.
+
+    A can in a bowl: what is seen right beside its foot, in several directions, is the bowl. A foot that is hidden by a
+    neighbour shows that neighbour in front of it alone, and above its own lowest points.
+    """
+    lowest = float(np.percentile(points_m @ up, 2))
+    heights = surroundings.points_m @ up
+    below = np.flatnonzero((heights < lowest) & (heights > support_m - 0.01))
+    if len(below) == 0:
+        return None
+    level = np.eye(3) - np.outer(up, up)
+    flat_m, others_m = points_m @ level, surroundings.points_m[below] @ level
+    near = cKDTree(flat_m).query(others_m, distance_upper_bound=FOOT_REACH_M)[0] < FOOT_REACH_M
+    if near.sum() < MIN_POINTS:
+        return None
+    found = heights[below][near]
+    if not (found > support_m + CLEARANCE_M).any():
+        return None
+    first, second = perpendicular(up)
+    offset = others_m[near] - flat_m.mean(0)
+    sector = (np.arctan2(offset @ second, offset @ first) / (2 * np.pi) % 1 * SECTORS).astype(int)
+    highest = np.full(SECTORS, -np.inf)  # by direction, of what is below the object
+    np.maximum.at(highest, sector, found)
+    highest = highest[np.bincount(sector, minlength=SECTORS) >= MIN_IN_SECTOR]
+    if len(highest) < MIN_SECTORS or (highest < support_m + CLEARANCE_M).mean() > SUPPORT_SHARE:
+        return None
+    return float(np.percentile(found[found > support_m + CLEARANCE_M], 25))
 
 
 def _beside(

@@ -12,7 +12,7 @@ from instascene_ros.core.errors import TooFewPointsError
 from instascene_ros.core.free_space import Evidence, gather_evidence
 from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
 from instascene_ros.core.seen_points import seen_points
-from instascene_ros.core.support import SPACING_M, rests_on, support_height_m
+from instascene_ros.core.support import SPACING_M, foot_height_m, rests_on, support_height_m
 from instascene_ros.core.upright_box import upright_axes
 from instascene_ros.core.volume import VoxelGrid
 
@@ -61,6 +61,8 @@ def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> 
     support_m = support_height_m(points_m[keep], surroundings, observation.up)
     if support_m is not None and (heights > support_m + 0.001).any():
         keep &= heights > support_m + 0.001
+    foot_m = None if support_m is None else foot_height_m(points_m[keep], surroundings, support_m, observation.up)
+    support_m = support_m if foot_m is None else foot_m
     rests = support_m is not None and rests_on(
         points_m[keep], surroundings, support_m, observation.up, config.min_voxel_m
     )

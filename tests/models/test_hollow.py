@@ -1,0 +1,66 @@
+"""Containers are completed as walls, and what stands in one ends on it."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from instascene_ros.core.completion import complete_object
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.meshing import Mesh, RayCaster
+from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.models.closure import look_at_object
+from instascene_ros.models.geometric_prior import GeometricPrior
+from instascene_ros.models.hollow import container_of
+from instascene_ros.tools.scene_generator import shapes
+from instascene_ros.tools.scene_generator.trajectory import orbit
+from tests.observations import observation_of
+from tests.scenes import place, tabletop
+
+CONFIG = CompletionConfig()
+ARC = orbit(6, start_deg=-30, span_deg=65)
+SINGLE = {
+    "bowl": shapes.bowl(0.07, 0.05),
+    "ring": shapes.tape(0.05, 0.03, 0.03),
+    "can": shapes.can(0.033, 0.10),
+    "carton": shapes.box((0.1, 0.05, 0.1)),
+}
+
+
+@cache
+def alone(name: str) -> tuple[ObjectObservation, Mesh]:
+    scene = tabletop([place(SINGLE[name])], width=320, poses=ARC)
+    true = scene.objects[1]
+    return observation_of(scene, 1), Mesh(true.vertices_m.astype(np.float32), true.faces.astype(np.int32))
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_only_a_bowl_is_a_container(name: str) -> None:
+    observation, _ = alone(name)
+    container = container_of(look_at_object(observation, CONFIG), observation.up)
+    assert (container is not None) == (name == "bowl")
+
+
+def test_a_bowl_is_completed_as_a_wall() -> None:
+    observation, true = alone("bowl")
+    completed = complete_object(observation, GeometricPrior(CONFIG), CONFIG)
+    mesh = Mesh(completed.vertices_m, completed.faces)
+    assert completed.watertight
+    assert mesh.volume_m3 < 1.6 * true.volume_m3  # as a solid 2.5 times
+    assert np.quantile(RayCaster(mesh).distance_m(true.vertices_m), 0.9) < 0.005
+
+
+def test_a_can_in_a_bowl_ends_on_the_bowl() -> None:
+    scene = tabletop(
+        [place(shapes.can(0.033, 0.10), z_m=0.012), place(shapes.bowl(0.075, 0.05, wall_m=0.012))], width=320, poses=ARC
+    )
+    observation = observation_of(scene, 1)
+    completed = complete_object(observation, GeometricPrior(CONFIG), CONFIG)
+    assert completed.vertices_m[:, 2].min() > 0.008
+
+
+def test_a_can_among_neighbours_stands_on_the_table() -> None:
+    around = [place(shapes.box((0.03, 0.05, 0.05)), 0.055 * np.cos(a), 0.055 * np.sin(a), np.degrees(a)) for a in (-1.2, 0, 1.2)]
+    scene = tabletop([place(shapes.can(0.033, 0.10)), *around], width=320, poses=ARC)
+    completed = complete_object(observation_of(scene, 1), GeometricPrior(CONFIG), CONFIG)
+    assert completed.vertices_m[:, 2].min() < 0.005
