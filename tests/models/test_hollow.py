@@ -47,7 +47,7 @@ def test_a_bowl_is_completed_as_a_wall() -> None:
     mesh = Mesh(completed.vertices_m, completed.faces)
     assert completed.watertight
     assert mesh.volume_m3 < 1.6 * true.volume_m3  # as a solid 2.5 times
-    assert np.quantile(RayCaster(mesh).distance_m(true.vertices_m), 0.9) < 0.005
+    assert np.quantile(RayCaster(mesh).distance_m(true.vertices_m), 0.9) < 0.006
 
 
 def test_a_can_in_a_bowl_ends_on_the_bowl() -> None:
