@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import typer
 from rich.console import Console
 from scipy.stats import spearmanr
 
@@ -16,7 +17,7 @@ from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.recording import SceneFolder, read_image
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.tools.completion_checks import apart_mm, free_space_violation, moved_mm, penetration
-from instascene_ros.tools.completion_methods import Attempt, Method, methods
+from instascene_ros.tools.completion_methods import Attempt, Method, ablations, methods
 from instascene_ros.tools.completion_metric import ShapeScores, Surface, TrueObjects
 from instascene_ros.tools.figures import Cell, Table
 from instascene_ros.tools.mapped_objects import MappedInput, mapped_objects
@@ -89,16 +90,27 @@ def bench_completion(options: BenchOptions, console: Console) -> list[Table]:
     """
     config, jobs = Config(), jobs_of(options)
     rasterizer = make_rasterizer(options.device)
-    known = {k: m for k, m in methods(config).items() if options.method in ("", k)}
     rows: list[ObjectRow] = []
     with stage(console, "Completing", len(jobs)) as bar:
         for job in bar.over(jobs):
             bar.say(f"{job.scene.name}, {job.masks}, {job.frames}: mapping")
             observations, truth = mapped_objects(job, config, rasterizer, options.cache), _Truth.of(job)
-            for name, method in known.items():
+            for name, method in _asked(options.method, config, truth).items():
                 bar.say(f"{job.scene.name}, {job.masks}, {job.frames}: {name}")
                 rows += _measure(job, name, method, observations, truth, options.hypotheses)
     return [_summary(rows), _ranking(rows), Table("Completed objects", [r.plain() for r in rows], printed=False)]
+
+
+def _asked(name: str, config: Config, truth: _Truth) -> dict[str, Method]:
+    """Raises typer.BadParameter: there is no such method."""
+    truths = [true.surface.mesh for true in truth.objects.objects.values()]
+    usual = methods(config, truths)
+    if not name:
+        return usual
+    known = usual | ablations(config, truths)
+    if name not in known:
+        raise typer.BadParameter(f"no method {name!r} to complete with; there are {', '.join(known)}")
+    return {name: known[name]}
 
 
 def _measure(

@@ -1,8 +1,9 @@
 """What completions are compared with each other: by name, each from one observation and a seed to a surface."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
@@ -10,12 +11,14 @@ from scipy.spatial import ConvexHull, QhullError
 from instascene_ros.core.completion import Stage, complete_object
 from instascene_ros.core.config import Config
 from instascene_ros.core.meshing import Mesh
-from instascene_ros.core.objects import ObjectObservation
+from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.protocols import Prior
 from instascene_ros.core.seen_points import seen_points
 from instascene_ros.models import PRIORS, make_prior
+from instascene_ros.tools.oracle import SceneOracle
 
 OBSERVED, HULL = "observed surface", "hull of it"
+RING_OF = 4  # a short ring, to see what choosing views is worth where there are few
 OUTLIERS = 0.01  # share of the points on each side that the hull leaves out
 
 
@@ -32,11 +35,38 @@ class Attempt:
 Method = Callable[[ObjectObservation, int], Attempt]  # observation, seed
 
 
-def methods(config: Config) -> dict[str, Method]:
-    """The observed surface, its hull, and every prior that is installed."""
+def methods(config: Config, truths: Sequence[Mesh]) -> dict[str, Method]:
+    """The observed surface, its hull, every prior that is installed, and the oracle, which is the ceiling."""
     installed = [*PRIORS, "diffusion"] if config.completion.model else PRIORS
     priors = {name: completing(make_prior(name, config), config) for name in installed}
-    return {OBSERVED: observed_surface, HULL: hull} | priors
+    oracle = SceneOracle(truths, config.completion)
+    return {OBSERVED: observed_surface, HULL: hull} | priors | {oracle.name: completing(oracle, config)}
+
+
+def ablations(config: Config, truths: Sequence[Mesh]) -> dict[str, Method]:
+    """Asked for by name: views fused as they are or reconciled first, and views by gain instead of rings."""
+    geometric, oracle = make_prior("geometric", config), SceneOracle(truths, config.completion)
+    gain = replace(config, completion=replace(config.completion, view_choice="gain"))
+    few = replace(config, completion=replace(config.completion, ring_views=RING_OF))
+    few_gain = replace(gain, completion=replace(gain.completion, ring_views=RING_OF))
+    return {
+        "geometric, reconciled": completing(Declared(geometric, False), config),
+        "oracle, fused": completing(Declared(oracle, True), config),
+        "geometric, by gain": completing(geometric, gain),
+        f"geometric, ring of {RING_OF}": completing(geometric, few),
+        f"geometric, by gain as many as a ring of {RING_OF}": completing(geometric, few_gain),
+    }
+
+
+class Declared:
+    """A prior that says of its views what it is told to say."""
+
+    def __init__(self, prior: Prior, exact: bool) -> None:
+        self.name, self.exact, self._prior = prior.name, exact, prior
+
+    def __call__(self, *asked: Any) -> list[GeneratedView]:
+        """See `Prior`."""
+        return self._prior(*asked)
 
 
 def observed_surface(observation: ObjectObservation, seed: int) -> Attempt:

@@ -60,7 +60,8 @@ def test_a_can_in_a_bowl_ends_on_the_bowl() -> None:
 
 
 def test_a_can_among_neighbours_stands_on_the_table() -> None:
-    around = [place(shapes.box((0.03, 0.05, 0.05)), 0.055 * np.cos(a), 0.055 * np.sin(a), np.degrees(a)) for a in (-1.2, 0, 1.2)]
+    box = shapes.box((0.03, 0.05, 0.05))
+    around = [place(box, 0.055 * np.cos(a), 0.055 * np.sin(a), np.degrees(a)) for a in (-1.2, 0, 1.2)]
     scene = tabletop([place(shapes.can(0.033, 0.10)), *around], width=320, poses=ARC)
     completed = complete_object(observation_of(scene, 1), GeometricPrior(CONFIG), CONFIG)
     assert completed.vertices_m[:, 2].min() < 0.005
