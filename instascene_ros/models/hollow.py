@@ -33,12 +33,14 @@ class Container:
         wall within the guess, whose open top the cameras looked into.
         """
         centers_m = seen.grid.centers_m()
-        _, nearest = cKDTree(seen.points_m).query(centers_m)
+        away_m, nearest = cKDTree(seen.points_m).query(centers_m)
         behind_m = -((centers_m - seen.points_m[nearest]) * seen.normals[nearest]).sum(-1)
         thickness_m = max(WALL_M, 1.5 * seen.grid.voxel_m)
         off_wall_m = np.maximum(behind_m - thickness_m, -behind_m)  # in front is room, even where things lie in it
         beyond_m = np.where(self.hollow[nearest], off_wall_m, -thickness_m).reshape(seen.grid.shape)
-        within_m = np.full(seen.grid.shape, -thickness_m) if self.has_floor else -thickness_m - guess_m
+        within_m = np.full(seen.grid.shape, -thickness_m)
+        if not self.has_floor:  # what was seen stays, wherever in the guess it lies
+            within_m = np.minimum(-thickness_m - guess_m, away_m.reshape(seen.grid.shape) - thickness_m)
         return np.maximum(beyond_m, within_m).astype(np.float32)
 
 
