@@ -10,6 +10,7 @@ from instascene_ros.core.views import perpendicular
 from instascene_ros.models.closure import Seen
 
 WALL_M = 0.004  # of household bowls and cups, about as thin as voxels can hold
+MAX_VOXEL_M = 0.005  # coarser cells would break the wall up, and lose what was seen of it
 FACED_M = 0.02  # of the convex hull in front of a seen point: it lies in a hollow
 MAX_BEHIND_M = 0.012  # of the hull behind such a point, near the rim: a ring is thicker
 MIN_HOLLOW = 0.15  # of the seen points
@@ -46,6 +47,8 @@ class Container:
 
 def container_of(seen: Seen, up: Float64[np.ndarray, " 3"]) -> Container | None:
     """Recognised by an inside that was seen, thin walls, and a rim all around; None for anything else."""
+    if seen.grid.voxel_m > MAX_VOXEL_M:
+        return None
     faced_m, behind_m = _hull_along_normals(seen)
     hollow, heights = faced_m > FACED_M, seen.points_m @ up
     if hollow.mean() < MIN_HOLLOW:

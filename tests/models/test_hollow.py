@@ -41,6 +41,12 @@ def test_only_a_bowl_is_a_container(name: str) -> None:
     assert (container is not None) == (name == "bowl")
 
 
+def test_cells_that_cannot_hold_a_wall_make_none() -> None:
+    observation, _ = alone("bowl")
+    coarse = look_at_object(observation, CompletionConfig(max_voxels=20_000))
+    assert coarse.grid.voxel_m > 0.005 and container_of(coarse, observation.up) is None
+
+
 def test_a_bowl_is_a_wall_and_not_filled_with_what_lies_in_it() -> None:
     block = place(shapes.box((0.06, 0.05, 0.05)), z_m=0.006)
     scene = tabletop([place(SINGLE["bowl"]), block], width=320, poses=ARC)
