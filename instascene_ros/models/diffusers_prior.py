@@ -3,8 +3,8 @@
 A folder holds `model_index.json`, and a folder with config and safetensors for each part that it names. No code is
 ever loaded with a model. Two kinds are known, by `_class_name`:
 
-- `RingPipeline`: `denoiser` (any diffusers network of 11 channels in and 5 out, see `ring_model`), `scheduler`,
-  `rig` (fields of `core.views.Rig`) and `num_steps`;
+- `RingPipeline`: `denoiser` (our own `RingUNet`, or any diffusers network of 11 channels in and 5 out, see
+  `ring_model`), `scheduler`, `rig` (fields of `core.views.Rig`) and `num_steps`;
 - `Zero123PlusPipeline`: as published, see `zero123plus`.
 """
 
@@ -26,10 +26,13 @@ from instascene_ros.core.view_tensors import NUM_CHANNELS
 from instascene_ros.core.views import Rig
 from instascene_ros.models.hub_models import pretrained_part
 from instascene_ros.models.ring_model import IN_CHANNELS, Network, RingModel
+from instascene_ros.models.ring_unet import RingUNet
 from instascene_ros.models.zero123plus import SIZE_PX, Parts, Zero123Plus
 
 INDEX = "model_index.json"
 RING, ZERO123PLUS = "RingPipeline", "Zero123PlusPipeline"
+OWN = "instascene_ros"
+OWN_NETWORKS = {"RingUNet": RingUNet}  # named by ["instascene_ros", "RingUNet"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -71,8 +74,9 @@ def ddim_scheduler() -> Scheduler:
 
 
 def write_ring_index(folder: Path, network: str, scheduler: str, rig: Rig, num_steps: int) -> None:
-    """The `model_index.json` of a ring model; `network` and `scheduler` are names of diffusers' classes."""
-    parts = {"denoiser": ["diffusers", network], "scheduler": ["diffusers", scheduler]}
+    """The `model_index.json` of a ring model; `network` is ours or diffusers', `scheduler` diffusers'."""
+    parts = {"denoiser": [OWN if network in OWN_NETWORKS else "diffusers", network]}
+    parts |= {"scheduler": ["diffusers", scheduler]}
     index = {"_class_name": RING, **parts, "rig": asdict(rig), "num_steps": num_steps}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).write_text(json.dumps(index, indent=2))
@@ -142,12 +146,13 @@ def _local(source: str) -> Path:
 def _part(folder: Path, index: Mapping[str, Any], name: str, dtype: torch.dtype | None = None) -> Any:
     """One part, by the class that the index names; without a dtype it has no weights."""
     library, kind = (index.get(name) or (None, None))[:2]
-    if library not in ("diffusers", "transformers") or kind is None:
-        raise BackendUnavailableError(f"{folder / INDEX} names no {name} of diffusers or transformers")
+    if library not in (OWN, "diffusers", "transformers") or kind is None:
+        raise BackendUnavailableError(f"{folder / INDEX} names no {name} of diffusers or transformers, or of {OWN}")
     if not (folder / name).is_dir():
         raise BackendUnavailableError(f"{folder} has no folder {name}: the model is not whole; download it again")
     try:
-        part = (pretrained_part if library == "transformers" else _diffusers_part)(kind, folder / name, dtype)
+        readers = {OWN: _own_part, "transformers": pretrained_part, "diffusers": _diffusers_part}
+        part = readers[library](kind, folder / name, dtype)
     except BackendUnavailableError:
         raise
     except Exception as error:  # both libraries and safetensors raise their own, and none says what to do
@@ -157,6 +162,12 @@ def _part(folder: Path, index: Mapping[str, Any], name: str, dtype: torch.dtype 
             "safetensors that fit it: download it again, or write it with save_pretrained"
         ) from error
     return part if dtype is None else part.eval().requires_grad_(False)
+
+
+def _own_part(kind: str, folder: Path, dtype: torch.dtype | None) -> Any:
+    if kind not in OWN_NETWORKS:
+        raise BackendUnavailableError(f"{folder} needs {OWN}'s {kind}; expected one of: {', '.join(OWN_NETWORKS)}")
+    return OWN_NETWORKS[kind].from_pretrained(folder, dtype or torch.float32)
 
 
 def _diffusers_part(kind: str, folder: Path, dtype: torch.dtype | None) -> Any:

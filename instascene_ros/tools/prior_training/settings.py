@@ -1,0 +1,29 @@
+"""What a training run is told."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Same settings and device, same run; only how many steps fit into the time differs."""
+
+    seed: int = 0
+    seconds: float = 540.0  # the learning rate falls to nothing at this time
+    rings: int = 32  # a step
+    fresh: int = 64  # samples made at a time
+    steps_per_fresh: int = 8  # steps between two times: each sample is learned from rings * steps / fresh times
+    pool: int = 6144  # samples kept; 1.4 MB each
+    per_family: int = 48  # shapes of a family in the bank; one family is renewed each time samples are made
+    learning_rate: float = 6e-4
+    warmup_steps: int = 150
+    weight_decay: float = 0.01
+    ema: float = 0.997
+    shift: float = 3.0  # of noise levels towards noise: views repeat each other, so that much noise hides little
+    known_weight: float = 0.1  # of a known pixel against an unknown one
+    min_sigma: float = 0.2  # errors weigh 1 / sigma^2 down to this
+    checkpoint_seconds: float = 60.0
+    measure_seconds: float = 100.0
+    channels: tuple[int, ...] = (96, 160, 192)
+    blocks: int = 1
+    attention: tuple[bool, ...] = (False, True, True)
+    compiled: bool = False

@@ -1,0 +1,39 @@
+"""A training run made into a model folder: `python -m instascene_ros.tools.prior_training.shipping RUN MODEL`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instascene_ros.core.views import Rig
+from instascene_ros.models.diffusers_prior import write_ring_index
+from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.tools.prior_training.cameras import RING_ELEVATION_DEG, RING_VIEWS
+from instascene_ros.tools.prior_training.checkpoints import load_weights
+from instascene_ros.tools.prior_training.training import AVERAGED
+
+SIZE_PX, STEPS, LAST_SIGMA = 64, 10, 0.15
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    model: Annotated[Path, typer.Argument(help="Model folder to write, in diffusers' format.")],
+    steps: Annotated[int, typer.Option(help="Denoising steps that it asks for.")] = STEPS,
+) -> None:
+    """Write the averaged weights in half precision, the schedule and the rig."""
+    told = json.loads((run / "log.json").read_text())[0]
+    shape = {name: tuple(told[name]) for name in ("channels", "attention")} | {"blocks": told["blocks"]}
+    network = RingUNet(RingUNetConfig(**shape))
+    load_weights(network, run, AVERAGED)
+    network.save_pretrained(model / "denoiser")
+    rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
+    write_ring_index(model, "RingUNet", "FlowMatchEulerDiscreteScheduler", rig, steps)
+    schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
+    schedule |= {"shift": told["shift"], "shift_terminal": LAST_SIGMA}
+    (model / "scheduler").mkdir(exist_ok=True)
+    (model / "scheduler/scheduler_config.json").write_text(json.dumps(schedule, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

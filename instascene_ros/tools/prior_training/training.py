@@ -1,0 +1,150 @@
+"""The training run: samples made on the device, learned from, measured, kept. Ends by the clock."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.tools.prior_training.bank import ShapeBank
+from instascene_ros.tools.prior_training.checkpoints import Average, load_weights, save_curve, save_log, save_weights
+from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.measuring import measured
+from instascene_ros.tools.prior_training.pool import Pool
+from instascene_ros.tools.prior_training.samples import Samples, drawn
+from instascene_ros.tools.prior_training.settings import TrainingSettings
+
+MEASURED = 24  # samples of known and of held-out families
+RAW, AVERAGED = "raw", "averaged"
+
+
+class Training:
+    """`run()` trains until the time is over; what is on disk by then is at most a minute old."""
+
+    def __init__(self, settings: TrainingSettings, out: Path, resume: Path | None = None) -> None:
+        self.settings, self._out = settings, out
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(settings.seed)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        self.network = self._network()
+        if resume is not None:
+            _go_on_from(self.network, resume)
+        self.average, self._averaged = Average(self.network, settings.ema), self._network()
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, (0.9, 0.99), weight_decay=settings.weight_decay
+        )
+        self.bank = ShapeBank(FAMILIES, settings.per_family, settings.seed, self.device)
+        self.pool = Pool(settings.pool, torch.Generator(self.device).manual_seed(settings.seed + 1))
+        self._checks = {"known family": self._check(FAMILIES, 901), "unseen family": self._check(HELD_OUT, 902)}
+        self._clean = torch.compile(self.network.clean) if settings.compiled else self.network.clean
+        self.log: list[dict[str, float]] = []
+        self.steps, self.seconds_of_samples = 0, 0.0
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Train, and keep."""
+        s, began = self.settings, time.monotonic()
+        kept = told = checked = began
+        losses: list[Tensor] = []
+        while (now := time.monotonic()) - began < s.seconds:
+            if self.steps % s.steps_per_fresh == 0:
+                self.make_samples()
+            losses.append(self.step((now - began) / s.seconds))
+            if now - told > min(10.0, s.seconds / 4):
+                row = self._told(losses, now - began)
+                if now - checked > s.measure_seconds:
+                    row |= self.measure()
+                    checked = now
+                say(", ".join(f"{key} {value:.4g}" for key, value in row.items()))
+                losses, told = [], now
+            if now - kept > s.checkpoint_seconds:
+                self.save()
+                kept = now
+        self.log.append(self._told(losses, time.monotonic() - began, keep=False) | self.measure())
+        say(str(self.log[-1]))
+        self.save()
+        save_curve(self.log, self._out / "curve.png")
+
+    def make_samples(self) -> None:
+        """Fresh ones into the pool; one family's shapes are new each time."""
+        began = time.monotonic()
+        self.bank.renew()
+        self.pool.add(drawn(self.bank, self.settings.fresh))
+        self.seconds_of_samples += time.monotonic() - began  # each making waits for the device several times
+
+    def step(self, share: float) -> Float[Tensor, ""]:
+        """One step of learning, `share` of the time gone; the loss."""
+        s = self.settings
+        warm = min(1.0, (self.steps + 1) / s.warmup_steps)
+        rate = s.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        loss = self.loss(self.pool.draw(s.rings))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self.average.update(self.network)
+        self.steps += 1
+        return loss.detach()
+
+    def loss(self, samples: Samples) -> Float[Tensor, ""]:
+        """Mean squared error of the clean images, unknown pixels first, weighted as the flow's error would be."""
+        s = self.settings
+        count, views = samples.clean.shape[:2]
+        clean, content, known = (x.flatten(0, 1) for x in (samples.clean, samples.content, samples.known))
+        even = torch.rand(count, device=self.device).clamp_min(1e-3)
+        sigma = s.shift * even / (1 + (s.shift - 1) * even)
+        at = sigma.repeat_interleave(views)[:, None, None, None]
+        noisy = (1 - at) * torch.where(known, content, clean) + at * torch.randn_like(clean)
+        rows = torch.arange(views, device=self.device).repeat(count)
+        images = torch.cat([noisy, content, known.float()], 1).to(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            told = self._clean(images, at[:, 0, 0, 0], rows, count)
+        weight = torch.where(known, s.known_weight, 1.0) / at.clamp_min(s.min_sigma) ** 2
+        channels = torch.tensor([0.5, 0.5, 0.5, 2.0, 1.0], device=self.device)[:, None, None]
+        return (weight * channels * (told.float() - clean) ** 2).mean()
+
+    def measure(self) -> dict[str, float]:
+        """Figures of the averaged weights."""
+        self.average.into(self._averaged)
+        network = self._averaged.eval()
+        return {f"{kind} {name}": value for kind, samples in self._checks.items()
+                for name, value in measured(network, samples, shift=self.settings.shift).items()}  # fmt: skip
+
+    def save(self) -> None:
+        """Raw weights to go on from, averaged ones to use."""
+        self.average.into(self._averaged)
+        save_weights(self.network, self._out, RAW)
+        save_weights(self._averaged, self._out, AVERAGED)
+        save_log([asdict(self.settings) | {"parameters": sum(p.numel() for p in self.network.parameters())}, *self.log],
+                 self._out)  # fmt: skip
+
+    def _told(self, losses: list[Tensor], seconds: float, keep: bool = True) -> dict[str, float]:
+        loss = float(torch.stack(losses).mean()) if losses else float("nan")
+        row = {"seconds": round(seconds, 1), "steps": self.steps, "samples": self.steps * self.settings.rings,
+               "loss": round(loss, 5), "seconds of samples": round(self.seconds_of_samples, 1)}  # fmt: skip
+        if keep:
+            self.log.append(row)
+        return row
+
+    def _network(self) -> RingUNet:
+        s = self.settings
+        config = RingUNetConfig(channels=tuple(s.channels), blocks=s.blocks, attention=tuple(s.attention))
+        return RingUNet(config).to(self.device, memory_format=torch.channels_last)
+
+    def _check(self, families: tuple, seed: int) -> Samples:
+        return drawn(ShapeBank(families, 4, seed, self.device), MEASURED)
+
+
+def _go_on_from(network: RingUNet, folder: Path) -> None:
+    """A run's raw weights, else its averaged ones; or those of a model folder."""
+    if (folder / "denoiser").is_dir():
+        network.load_state_dict(RingUNet.from_pretrained(folder / "denoiser").state_dict())
+    else:
+        load_weights(network, folder, RAW if list(folder.glob(f"{RAW}_*")) else AVERAGED)

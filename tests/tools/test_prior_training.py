@@ -1,0 +1,81 @@
+"""Shapes, rays, samples and checkpoints of the training of the completion prior, against known answers."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.tools.prior_training import fields
+from instascene_ros.tools.prior_training.bank import ShapeBank
+from instascene_ros.tools.prior_training.checkpoints import load_weights, save_weights
+from instascene_ros.tools.prior_training.draws import Draw
+from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.pool import mirror
+from instascene_ros.tools.prior_training.samples import drawn
+from instascene_ros.tools.prior_training.tracing import Placed, cast
+
+ONE = torch.ones(1)
+
+
+def at(*points: tuple[float, float, float]) -> torch.Tensor:
+    return torch.tensor([points])
+
+
+def test_distances_of_simple_solids() -> None:
+    half = torch.tensor([[0.1, 0.2, 0.3]])
+    torch.testing.assert_close(fields.box(at((0.2, 0, 0), (0, 0, 0)), half, 0 * ONE)[0], torch.tensor([0.1, -0.1]))
+    torch.testing.assert_close(fields.ball(at((0.5, 0, 0)), 0.2 * ONE)[0], torch.tensor([0.3]))
+    square = torch.tensor([[[0.0, -0.1], [0.2, -0.1], [0.2, 0.1], [0.0, 0.1]]])  # a can of radius 0.2
+    told = fields.revolved(at((0.3, 0, 0), (0, 0, 0), (0, 0.1, 0.15)), square)[0]
+    torch.testing.assert_close(told, torch.tensor([0.1, -0.1, 0.05]))
+
+
+def bank_of_a_ball(radius_m: float) -> ShapeBank:
+    return ShapeBank((lambda d: lambda p: fields.ball(p, d.within(radius_m, radius_m)),), per_family=1)
+
+
+def test_a_ray_meets_a_ball_where_it_should_and_misses_beside_it() -> None:
+    placed = Placed(bank_of_a_ball(0.05), torch.tensor([0]), torch.eye(3)[None], torch.zeros(1, 3))
+    origins = torch.tensor([[[0.5, 0, 0], [0.5, 0.04, 0], [0.5, 0.06, 0]]])
+    found = cast(placed, origins, torch.tensor([-1.0, 0, 0]).expand(1, 3, 3))[0]
+    torch.testing.assert_close(found[:2], torch.tensor([0.45, 0.5 - 0.03]), atol=1.5e-3, rtol=0)
+    assert math.isinf(found[2])
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *HELD_OUT], ids=lambda family: family.__name__)
+def test_every_family_is_solid_and_within_reach(family: object) -> None:
+    field = family(Draw(3, torch.Generator().manual_seed(1)))
+    inside = field(torch.rand(1, 20_000, 3, generator=torch.Generator().manual_seed(2)).mul(0.34).sub(0.17)
+                   .expand(3, -1, -1)) < 0  # fmt: skip
+    assert (inside.float().mean(1) > 1e-5).all()
+    corners = torch.tensor([[x, y, z] for x in (-0.2, 0.2) for y in (-0.2, 0.2) for z in (-0.2, 0.2)])
+    assert (field(corners.expand(3, -1, -1)) > 0).all()
+
+
+def test_what_is_known_of_a_sample_is_nearly_always_true() -> None:
+    samples = drawn(ShapeBank(FAMILIES[:2], 1, seed=3), 3, size_px=32)
+    known, there = samples.known[:, :, 0], samples.clean[:, :, 4] > 0
+    told = samples.content[:, :, 4] > 0
+    assert len(samples) and known.any() and not known.all()
+    assert there[known & told].float().mean() > 0.85
+    assert (~there)[known & ~told].float().mean() > 0.97
+    assert samples.clean.abs().max() <= 1
+
+
+def test_a_mirrored_ring_keeps_its_front_and_comes_back() -> None:
+    ring = torch.randn(2, 16, 5, 8, 8)
+    torch.testing.assert_close(mirror(ring)[:, 0], ring[:, 0].flip(-1))
+    torch.testing.assert_close(mirror(mirror(ring)), ring)
+
+
+def test_a_run_can_go_on_from_its_weights(tmp_path: Path) -> None:
+    config = RingUNetConfig(channels=(16, 16), blocks=1, attention=(False, True))
+    one, other = RingUNet(config), RingUNet(config)
+    save_weights(one, tmp_path, "raw")
+    load_weights(other, tmp_path, "raw")
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    with pytest.raises(FileNotFoundError, match="no averaged_0"):
+        load_weights(other, tmp_path, "averaged")
