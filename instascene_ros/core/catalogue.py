@@ -138,6 +138,9 @@ class Catalogue:
         """Shapes of the chosen columns with the extent that they had; returns the ids that have a new revision."""
         changed = set()
         for instance, row in zip(ids[chosen].tolist(), sums[chosen], strict=True):
+            if row[0] < self.config.min_gaussians:
+                del self._entries[instance]
+                continue
             shape = self._entries[instance].shape
             if self._revise(instance, shape_of((shape.center_m, shape.axes, shape.size_m), row), newly_oriented=False):
                 changed.add(instance)
