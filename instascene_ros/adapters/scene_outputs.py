@@ -69,6 +69,11 @@ class SceneOutputs:
             gate.owe()
         self.flush(scene)
 
+    def owe_clouds(self) -> None:
+        """The map has been refined: all clouds are to show the same places again, at the rates that they may."""
+        self._points_gate.owe()
+        self._map_gate.owe()
+
     def flush(self, scene: Scene) -> None:
         """Publish what is owed and due."""
         if self._instances_gate.take():

@@ -41,7 +41,8 @@ class SceneOwner:
         self._changed(self._newest_ns)
         self.counters.num_refused = update.num_refused
         self.counters.integrated((self._now_ns() - update.stamp_ns) / 1e9, update.stage_ms)
-        self.scene.refine(self._hurried)  # clients have what they wait for
+        if self.scene.refine(self._hurried):  # clients have what they wait for
+            self.outputs.owe_clouds()
 
     def reset(self) -> str:
         """Empty map, new map id (the answer), and everybody is told."""

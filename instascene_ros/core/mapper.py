@@ -82,18 +82,19 @@ class Mapper:
         self._owes_steps = True
         return keyframe, self._render(frame, gaussians)
 
-    def refine(self, gaussians: GaussianMap, hurried: Callable[[], bool] = lambda: False) -> None:
-        """The steps that the newest keyframe is worth, once; `integrate` does them where nobody did.
+    def refine(self, gaussians: GaussianMap, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """The steps that the newest keyframe is worth, once; `integrate` does them where nobody did. Were there any?
 
         Once `hurried`, those beyond the least that keeps a map in shape are left out.
         """
-        if not self._owes_steps:
-            return
-        self._owes_steps = False
+        owed, self._owes_steps = self._owes_steps, False
+        if not owed:
+            return False
         for step, view in enumerate(self._views_to_refine()):
             if step >= LEAST_STEPS and hurried():
                 break
             refine(gaussians, [view], self.rasterizer, self._optimizer)
+        return True
 
     def _revise(self, keyframe: Keyframe, rendering: Rendering, gaussians: GaussianMap) -> None:
         """What the view says about the surfels that are there."""

@@ -131,12 +131,12 @@ class SceneMapper:
             changed, removed = self._publish(labels, touched)
         return self._update(frame, changed, removed, watch, is_keyframe=True)
 
-    def refine(self, hurried: Callable[[], bool] = lambda: False) -> None:
-        """Improve the map on remembered views, longer unless `hurried`: for when an update is published.
+    def refine(self, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Improve the map on remembered views, longer unless `hurried`: for when an update is published. Did it change?
 
         What nobody asked for by then the next frame does first.
         """
-        self._mapper.refine(self.gaussians, hurried)
+        return self._mapper.refine(self.gaussians, hurried)
 
     @property
     def keyframes(self) -> Sequence[Frame]:

@@ -38,8 +38,8 @@ class FakeScene:
         self.instances, self.keyframes, self._labels = Instances.empty(), [], np.zeros(0, np.int32)
         self._names, self._stamp_ns = {}, 0
 
-    def refine(self, hurried: Callable[[], bool] = lambda: False) -> None:
-        pass
+    def refine(self, hurried: Callable[[], bool] = lambda: False) -> bool:
+        return False
 
     def process(self, frame: Frame) -> SceneUpdate:
         if frame.rgb[0, 0, 2] == SLOW_BLUE:

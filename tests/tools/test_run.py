@@ -57,7 +57,8 @@ def test_the_timeline_has_a_line_for_every_frame(finished: FinishedRun) -> None:
     assert all(row["instances"] == len(row["ids"]) for row in rows)
     assert all(min(row["stage_ms"].values()) >= 0 for row in rows)
     stages = [set(row["stage_ms"]) for row in rows if row["keyframe"]]
-    assert stages and all(found == {"prepare", "segment", "map", "associate", "instances"} for found in stages)
+    expected = {"prepare", "segment", "map", "associate", "instances", "refine"}
+    assert stages and all(found == expected for found in stages)
     assert np.all(np.diff([row["gaussians"] for row in rows]) != 0), "every view of this orbit shows something new"
     assert rows[-1]["gaussians"] == len(load_map(finished.out / "map.npz").gaussians)
     assert set(ids_of_objects(finished).values()) <= set(rows[-1]["ids"])
