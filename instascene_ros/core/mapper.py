@@ -112,7 +112,7 @@ class Mapper:
             view = self._newest
             if step and len(self.keyframes) > 1:
                 self._next_old = (self._next_old + OLD_STRIDE) % (len(self.keyframes) - 1)
-                view = Keyframe(self.keyframes[self._next_old], self.config, self.rasterizer.device)
+                view = self._keyframe(self._next_old)
             yield self._exposure.restore(view)
 
     def remove(
@@ -133,7 +133,7 @@ class Mapper:
         self.keyframes = [
             frame if sight is None else sight.forgotten for frame, sight in zip(self.keyframes, found, strict=True)
         ]
-        self._newest = Keyframe(self.keyframes[-1], self.config, self.rasterizer.device) if self.keyframes else None
+        self._newest = self._keyframe(-1) if self.keyframes else None
         return [sight for sight in found if sight is not None]
 
     def columns(self) -> Columns:
@@ -162,9 +162,13 @@ class Mapper:
         self._optimizer = RowAdam.from_columns(gaussians, under("optimizer", columns))
         self._exposure = Exposure.from_columns(under("exposure", columns), self.rasterizer.device)
         self.keyframes = frames[:num_remembered][-self.config.max_keyframes :]
-        self._newest = Keyframe(self.keyframes[-1], self.config, self.rasterizer.device) if self.keyframes else None
+        self._newest = self._keyframe(-1) if self.keyframes else None
         self._frames_since_keyframe, self._next_old = int(found["frames_since_keyframe"]), int(found["next_old"])
         self._owes_steps = bool(columns.get("owes_steps", 0)) and bool(self.keyframes)  # older maps owe none
+
+    def _keyframe(self, index: int) -> Keyframe:
+        """A remembered frame, on the device again."""
+        return Keyframe(self.keyframes[index], self.config, self.rasterizer.device)
 
     def _render(self, frame: Frame, gaussians: GaussianMap) -> Rendering:
         return render(self.rasterizer, gaussians, frame.camera, frame.T_world_camera, self.min_trace_weight)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from instascene_ros.core.rendering.plane_kernels import plane
 from instascene_ros.core.rendering.splats import View
+from instascene_ros.core.rendering.surfel_kernels import in_camera
 
 BLOCK = 256
 
@@ -53,7 +54,7 @@ def _carve(
     w, x, y, z, inverse, n0, n1, n2, c0, c1, c2, m0, m1, m2 = plane(
         means, quats, i, ok, R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2
     )
-    p0, p1, p2 = R0 * m0 + R1 * m1 + R2 * m2, R3 * m0 + R4 * m1 + R5 * m2, R6 * m0 + R7 * m1 + R8 * m2
+    p0, p1, p2 = in_camera(m0, m1, m2, R0, R1, R2, R3, R4, R5, R6, R7, R8)
     ahead = ok & (p2 > min_depth)
     safe = tl.where(ahead, p2, 1.0)
     u, v = tl.floor(fx * p0 / safe + cx), tl.floor(fy * p1 / safe + cy)  # pixel centres sit at half integers

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from instascene_ros.core.rendering.splats import View
+from instascene_ros.core.rendering.surfel_kernels import in_camera
 
 BLOCK = 128
 
@@ -17,7 +18,7 @@ BLOCK = 128
 @no_type_check
 def _to_world(x, y, z, R0, R1, R2, R3, R4, R5, R6, R7, R8):
     """`R` takes the world to the camera; its transpose goes back."""
-    return R0 * x + R3 * y + R6 * z, R1 * x + R4 * y + R7 * z, R2 * x + R5 * y + R8 * z
+    return in_camera(x, y, z, R0, R3, R6, R1, R4, R7, R2, R5, R8)
 
 
 @triton.jit

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from instascene_ros.tools.prior_training.draws import uniform_of
+
 RING_VIEWS, RING_ELEVATION_DEG, DISTANCE_RADII, MARGIN = 16, 30.0, 4.0, 1.15  # as `core.views.Rig`
 
 
@@ -73,11 +75,7 @@ def arc(
     target_m: Float[Tensor, "S 3"], reach_m: Float[Tensor, " S"], views: int, size_px: int, generator: torch.Generator
 ) -> Cameras:
     """A hand-held part of an orbit around each object: from a glance to most of the way round."""
-    count, device = len(target_m), target_m.device
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=generator, device=device)
-
+    uniform, device = uniform_of(len(target_m), generator), target_m.device
     span = math.radians(4) + math.radians(296) * uniform(1) ** 2.2
     along = torch.linspace(0, 1, views, device=device) + 0.3 / views * (uniform(views) - 0.5)
     azimuth = 2 * math.pi * uniform(1) + span * along

@@ -13,6 +13,15 @@ REACH_M = 0.17  # all shapes lie within this of the origin, along each axis
 Field = Callable[[Points], Distances]
 
 
+def uniform_of(count: int, generator: torch.Generator) -> Callable[..., Tensor]:
+    """`uniform(*shape)`: numbers in 0..1, of this shape a sample, on the generator's device."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=generator.device)
+
+    return uniform
+
+
 @dataclass(frozen=True)
 class Draw:
     """Random numbers for `count` shapes, on one device."""

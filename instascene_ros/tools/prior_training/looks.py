@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from instascene_ros.tools.prior_training.cameras import Cameras
+from instascene_ros.tools.prior_training.draws import uniform_of
 from instascene_ros.tools.prior_training.textures import Lamps, Textures
 from instascene_ros.tools.prior_training.tracing import Placed, cast
 
@@ -31,11 +32,7 @@ class Neighbours:
         cls, low_m: Float[Tensor, "S 3"], high_m: Float[Tensor, "S 3"], generator: torch.Generator
     ) -> "Neighbours":
         """None to some, beside the boxes from `low_m` to `high_m`, some so near that they hide parts."""
-        count, device = len(low_m), low_m.device
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator, device=device)
-
+        uniform = uniform_of(len(low_m), generator)
         half = torch.stack([0.015 + 0.04 * uniform(NEIGHBOURS), 0.015 + 0.04 * uniform(NEIGHBOURS),
                             0.01 + 0.08 * uniform(NEIGHBOURS) ** 1.5], -1)  # fmt: skip
         angle, turn = 2 * math.pi * uniform(NEIGHBOURS), math.pi * uniform(NEIGHBOURS)

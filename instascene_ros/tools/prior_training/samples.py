@@ -11,6 +11,7 @@ from instascene_ros.core.view_tensors import BACKGROUND
 from instascene_ros.tools.prior_training import fields
 from instascene_ros.tools.prior_training.bank import ShapeBank
 from instascene_ros.tools.prior_training.cameras import DISTANCE_RADII, Cameras, arc
+from instascene_ros.tools.prior_training.draws import uniform_of
 from instascene_ros.tools.prior_training.knowing import Spheres, known_of_ring, points_of, spheres_of
 from instascene_ros.tools.prior_training.looks import Looks, Neighbours, colors_at, look
 from instascene_ros.tools.prior_training.textures import Lamps, Textures
@@ -37,12 +38,7 @@ class Samples:
 
 def at_rest(bank: ShapeBank, rows: Int64[Tensor, " S"]) -> Placed:
     """The shapes on the table (z = 0): most upright, some on a side, few leaning on something."""
-    count, g = len(rows), bank.generator
-    device = rows.device
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=g, device=device)
-
+    uniform = uniform_of(len(rows), bank.generator)
     pose = uniform()
     quarters = (1 + 3 * uniform()).floor() * (math.pi / 2)
     tilt = torch.where(pose < 0.6, 0.0, torch.where(pose < 0.9, quarters, math.pi * uniform()))

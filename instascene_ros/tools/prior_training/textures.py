@@ -8,6 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from instascene_ros.tools.prior_training.draws import uniform_of
+
 KINDS = 6
 
 
@@ -27,10 +29,7 @@ class Textures:
     @classmethod
     def drawn(cls, count: int, generator: torch.Generator) -> "Textures":
         """At random."""
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator, device=generator.device)
-
+        uniform = uniform_of(count, generator)
         axis = torch.eye(3, device=generator.device)[(3.5 * uniform()).long().clamp_max(2)]  # z most often
         grey = uniform(4, 1) * (uniform(4, 1) < 0.3)
         colors = torch.where(grey > 0, grey.expand(-1, -1, 3), uniform(4, 3) ** (0.5 + uniform(4, 1)))
