@@ -68,34 +68,13 @@ class _Seen(NamedTuple):
 
 
 def _sums(keyframe: Keyframe, rendering: Rendering, trace: Trace, gaussians: GaussianMap) -> Float32[Tensor, "N 9"]:
-    seen = _Seen.of(keyframe, rendering)
+    """Columns as `Evidence` has them, the means not yet divided by what agreed."""
     if gaussians.device.type == "cuda":
         from instascene_ros.core.rendering.evidence_kernel import sums_of
-
-        view = View.of(keyframe.camera, keyframe.frame.T_world_camera)
-        return sums_of(trace, gaussians.means_m, gaussians.quats_wxyz, view, tuple(seen), MIN_COSINE)
-    planes = _planes(keyframe, gaussians)[trace.gaussians]  # [P 4]
-    ray = keyframe.rays.reshape(-1, 3)[trace.pixels]
-    scalars = torch.stack([seen.observed_m, seen.tolerance_m, seen.quality], dim=-1).reshape(-1, 3)[trace.pixels]
-    observed_m, tolerance_m, quality = scalars.unbind(-1)
-    error = seen.error.reshape(-1, 3)[trace.pixels]
-    facing = (planes[:, :3] * ray).sum(-1)
-    cosine = facing.abs() / ray.norm(dim=-1)
-    residual_m = observed_m - planes[:, 3] / torch.where(cosine > MIN_COSINE, facing, 1.0)
-    looked = trace.weights * ((observed_m > 0) & (cosine > MIN_COSINE))
-    agreed = looked * (residual_m.abs() < tolerance_m)
-    through = looked * (residual_m > 2 * tolerance_m)
-    means = torch.stack([quality * cosine, residual_m * facing, error.square().sum(-1), *error.unbind(-1)], dim=-1)
-    values = torch.cat([torch.stack([looked, agreed, through], dim=-1), agreed[:, None] * means], dim=-1)
-    return values.new_zeros(len(gaussians), values.shape[1]).index_add_(0, trace.gaussians, values)
-
-
-def _planes(keyframe: Keyframe, gaussians: GaussianMap) -> Float32[Tensor, "N 4"]:
-    """Normal (camera frame) and offset n.p of every surfel's plane."""
-    R_world_camera, t_world_camera = pose_tensors(keyframe.frame.T_world_camera, keyframe.device)
-    normals = gaussians.normals
-    offsets = (normals * (gaussians.means_m - t_world_camera)).sum(-1, keepdim=True)
-    return torch.cat([normals @ R_world_camera, offsets], dim=-1)
+    else:
+        from instascene_ros.core.rendering.cpu_planes import sums_of
+    seen, view = _Seen.of(keyframe, rendering), View.of(keyframe.camera, keyframe.frame.T_world_camera)
+    return sums_of(trace, gaussians.means_m, gaussians.quats_wxyz, view, tuple(seen), MIN_COSINE)
 
 
 def in_view(keyframe: Keyframe, gaussians: GaussianMap) -> tuple[Int64[Tensor, " N"], Float32[Tensor, " N"]]:

@@ -27,6 +27,17 @@ class FrameImages(NamedTuple):
     reach_px: Float32[Tensor, "H W"]  # how far a surfel may reach: it ends where its mask does
 
 
+class Around(NamedTuple):
+    """What the pixels around each pixel decide, all [H W]."""
+
+    smooth_m: Float32[Tensor, "H W"]
+    normals: Float32[Tensor, "H W 3"]
+    edges: Bool[Tensor, "H W"]
+    tolerance_m: Float32[Tensor, "H W"]
+    rim: Bool[Tensor, "H W"]  # beside another label
+    wide_rim: Bool[Tensor, "H W"]  # at most a pixel from it
+
+
 def derive(
     depth_m: Float32[Tensor, "H W"],
     labels: Int64[Tensor, "H W"],
@@ -36,19 +47,42 @@ def derive(
     num_bins: int,
 ) -> FrameImages:
     """Everything at once. Labels are below `num_bins`."""
-    smooth_m, edges = depth.smooth(depth_m, config), depth.edges(depth_m, config)
-    normals = depth.normals(smooth_m, rays, one_sided=True)
-    rim, area_px = _rim(labels, 1), _areas_px(labels, num_bins)
+    around = around_on_cpu if depth_m.device.type == "cpu" else around_of
+    smooth_m, normals, edges, tolerance_m, rim, wide_rim = around(depth_m, labels, rays, config)
+    area_px = _areas_px(labels, num_bins)
     rim_px = _areas_px(torch.where(rim, labels, -1), num_bins)
     # Other views show better what is on the rim. Thin things are all rim.
     broad_rim = rim & (rim_px < MAX_RIM_SHARE * area_px)[labels]
     fine = (area_px < config.fine_mask_share * labels.numel())[labels] & (labels > 0)
     stride_px = torch.where(fine, float(config.fine_stride_px), float(config.seed_stride_px))
-    border_px = torch.where(rim, 0.5, torch.where(_rim(labels, 2), 1.5, torch.inf))
+    border_px = torch.where(rim, 0.5, torch.where(wide_rim, 1.5, torch.inf))
     return FrameImages(
-        smooth_m, normals, edges, depth.usable(depth_m, config), depth.tolerance_m(depth_m, config),
+        smooth_m, normals, edges, depth.usable(depth_m, config), tolerance_m,
         ~edges & (normals != 0).any(-1) & ~broad_rim, fine, torch.minimum(stride_px, border_px),
     )  # fmt: skip
+
+
+def around_of(
+    depth_m: Float32[Tensor, "H W"], labels: Int64[Tensor, "H W"], rays: Float32[Tensor, "H W 3"], config: MappingConfig
+) -> Around:
+    """In operations of torch, which a GPU records as one."""
+    smooth_m = depth.smooth(depth_m, config)
+    return Around(
+        smooth_m, depth.normals(smooth_m, rays, one_sided=True), depth.edges(depth_m, config),
+        depth.tolerance_m(depth_m, config), _rim(labels, 1), _rim(labels, 2),
+    )  # fmt: skip
+
+
+def around_on_cpu(
+    depth_m: Float32[Tensor, "H W"], labels: Int64[Tensor, "H W"], rays: Float32[Tensor, "H W 3"], config: MappingConfig
+) -> Around:
+    """The same in compiled loops over rows, which are six times faster on a CPU."""
+    from instascene_ros.core.rendering import cpu_images
+
+    noise = cpu_images.Noise.of(config.depth_noise_m, config.depth_noise_quadratic, config.explained_sigmas)
+    found = cpu_images.derive(depth_m.numpy(), labels.numpy(), rays.numpy(), noise)
+    smooth_m, tolerance_m, edges, rim_px, normals = (torch.from_numpy(image) for image in found)
+    return Around(smooth_m, normals, edges, tolerance_m, rim_px == 1, rim_px > 0)
 
 
 replayed = Replayed(derive)

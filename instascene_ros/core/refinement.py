@@ -12,7 +12,7 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.growing_rows import GrowingRows, Kept
 from instascene_ros.core.keyframe import Keyframe
 from instascene_ros.core.rendering.contract import Blended, Rasterizer
-from instascene_ros.core.rendering.render import MIN_COSINE, plane_features, surface_of
+from instascene_ros.core.rendering.render import MIN_COSINE, plane_features
 
 # Step sizes of 2D Gaussian splatting (Huang et al., SIGGRAPH 2024), metric for the means; scales and opacities take
 # twice as long ones, since an online map takes few.
@@ -21,7 +21,6 @@ WIDTHS = {"means_m": 3, "quats_wxyz": 4, "log_scales": 2, "opacity_logits": 1, "
 DEPTH_WEIGHT = 2.0  # per metre, against colour errors of 0..1
 NORMAL_WEIGHT = 0.05
 MIN_ALPHA = 0.5  # less covered pixels do not tell what colour their surfels should have
-ROWS_AT_ONCE = 16_384  # of a step on a CPU: they and what is derived from them fit its cache
 MAX_OPACITY_LOGIT = 6.0  # sigmoid saturates beyond: nothing could be learned any more
 
 
@@ -32,17 +31,16 @@ class RowAdam:
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        rates = [LEARNING_RATES[name] for name, width in WIDTHS.items() for _ in range(width)]
-        self._rates = torch.tensor(rates, device=device)
-        self._first = torch.zeros(0, len(rates), device=device)
-        self._second = torch.zeros(0, len(rates), device=device)
+        width = sum(WIDTHS.values())
+        self._first = torch.zeros(0, width, device=device)
+        self._second = torch.zeros(0, width, device=device)
         self._steps = torch.zeros(0, device=device)
         self._growing = GrowingRows()
 
     def grow(self, gaussians: GaussianMap) -> None:
         """Give rows that were appended to the map empty moments."""
         added = len(gaussians) - len(self._steps)
-        empty, append = self._first.new_zeros(added, len(self._rates)), self._growing.append
+        empty, append = self._first.new_zeros(added, self._first.shape[1]), self._growing.append
         self._first, self._second = append("first", self._first, empty), append("second", self._second, empty)
         self._steps = append("steps", self._steps, empty[:, 0])
 
@@ -70,32 +68,13 @@ class RowAdam:
     @torch.no_grad()
     def step(self, gaussians: GaussianMap, gradients: dict[str, Tensor]) -> None:
         """Update the rows that have a gradient; the others keep their moments."""
-        columns = [getattr(gaussians, name) for name in WIDTHS]
         if gaussians.device.type == "cuda":
-            from instascene_ros.core.rendering import adam_kernel
-
-            rates = list(LEARNING_RATES.values())
-            adam_kernel.step(columns, list(gradients.values()), self._first, self._second, self._steps, rates)
+            from instascene_ros.core.rendering import adam_kernel as kernel
         else:
-            self._step(columns, gradients)
+            from instascene_ros.core.rendering import cpu_adam as kernel
+        columns, rates = [getattr(gaussians, name) for name in WIDTHS], list(LEARNING_RATES.values())
+        kernel.step(columns, [gradients[name] for name in WIDTHS], self._first, self._second, self._steps, rates)
         gaussians.opacity_logits.clamp_(max=MAX_OPACITY_LOGIT)
-
-    def _step(self, columns: list[Tensor], gradients: dict[str, Tensor]) -> None:
-        """Rows without a gradient are left alone, the others taken some at a time: memory does not follow the map."""
-        tables = [gradients[name].reshape(len(self._steps), width) for name, width in WIDTHS.items()]
-        touched = torch.zeros_like(self._steps, dtype=torch.bool)
-        for table in tables:
-            touched |= (table != 0).any(dim=1)
-        for rows in touched.nonzero()[:, 0].split(ROWS_AT_ONCE):
-            gradient = torch.cat([table[rows] for table in tables], dim=1)
-            self._steps[rows] += 1
-            count = self._steps[rows, None]
-            first = self._first[rows].lerp_(gradient, 0.1)
-            second = self._second[rows].lerp_(gradient.square_(), 0.001)
-            self._first[rows], self._second[rows] = first, second
-            update = self._rates * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-12)
-            for column, part in zip(columns, update.split(list(WIDTHS.values()), dim=1), strict=True):
-                column[rows] -= part.reshape(len(rows), *column.shape[1:])
 
 
 def refine(gaussians: GaussianMap, views: Sequence[Keyframe], rasterizer: Rasterizer, optimizer: RowAdam) -> None:
@@ -118,23 +97,10 @@ def loss_gradient(blended: Blended, keyframe: Keyframe) -> Float32[Tensor, "H W 
     Colour counts where the frame has depth and the map covers the pixel, depth and normal where both show one surface.
     Adam does not mind the scale of a loss, so that nothing is divided by the number of pixels.
     """
-    targets = (keyframe.rgb, keyframe.gain, keyframe.smooth_m, keyframe.normals_camera, keyframe.tolerance_m)
     if keyframe.rays.is_cuda:
-        from instascene_ros.core.rendering import surface_kernels
-
-        numbers = (MIN_COSINE, MIN_ALPHA, DEPTH_WEIGHT, NORMAL_WEIGHT)
-        targets = (*targets, keyframe.usable)
-        return surface_kernels.loss_gradient(blended.features, blended.alpha, keyframe.rays, targets, numbers)
-    rgb, depth_m, unit = surface_of(blended, keyframe.camera)
-    normal, offset = blended.features[..., 3:6], blended.features[..., 6]
-    covered = keyframe.usable & (blended.alpha > MIN_ALPHA)
-    residual_m = depth_m - keyframe.smooth_m
-    near = covered & (residual_m.abs() < 2 * keyframe.tolerance_m)
-    of_color = (rgb - keyframe.rgb * keyframe.gain).sign() * covered[..., None]
-    cosine = torch.where(depth_m != 0, (normal * keyframe.rays).sum(-1), -1.0)
-    of_offset = DEPTH_WEIGHT * residual_m.sign() * (near & (depth_m != 0)) / cosine
-    along = (unit * keyframe.normals_camera).sum(-1, keepdim=True)
-    pull = NORMAL_WEIGHT * near / normal.norm(dim=-1).clamp(min=1e-12)
-    of_normal = -(of_offset * offset / cosine)[..., None] * keyframe.rays
-    of_normal = of_normal - pull[..., None] * (keyframe.normals_camera - unit * along)
-    return torch.cat([of_color, of_normal, of_offset[..., None]], dim=-1)
+        from instascene_ros.core.rendering import surface_kernels as kernels
+    else:
+        from instascene_ros.core.rendering import cpu_surface as kernels
+    targets = (keyframe.rgb, keyframe.gain, keyframe.smooth_m, keyframe.normals_camera, keyframe.tolerance_m)
+    numbers = (MIN_COSINE, MIN_ALPHA, DEPTH_WEIGHT, NORMAL_WEIGHT)
+    return kernels.loss_gradient(blended.features, blended.alpha, keyframe.rays, (*targets, keyframe.usable), numbers)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
+from rendering_cases import CAMERA, pose
 from torch import Tensor
 
 from instascene_ros.core.camera import Camera
@@ -70,3 +71,13 @@ def alpha_of_pairs(
     rho_disc = (hit[:, :2] / hit[:, 2:]).square().sum(-1)
     rho_pixel = 2 * (xy - splats.centers_px[gaussians]).square().sum(-1)
     return (splats.opacities[gaussians] * torch.exp(-torch.minimum(rho_disc, rho_pixel) / 2)).clamp_max(MAX_ALPHA)
+
+
+def every_pair(gaussians: GaussianMap) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Every Gaussian before the camera with every pixel, pixel by pixel, near to far: Gaussians, pixels, alpha."""
+    projected = project(gaussians, CAMERA, pose())
+    order = torch.argsort(projected.depths_m, stable=True)
+    order = order[projected.depths_m[order] > NEAR_M]
+    num_pixels = CAMERA.width * CAMERA.height
+    rows, pixels = order.repeat(num_pixels), torch.arange(num_pixels).repeat_interleave(len(order))
+    return rows, pixels, alpha_of_pairs(projected, rows, pixels, CAMERA.width)

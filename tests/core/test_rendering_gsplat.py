@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from projection_oracle import alpha_of_pairs, extents, project
+from projection_oracle import every_pair, extents, project
 from rendering_cases import CAMERA, COLUMNS, backend, cloud, hard_cases, pose
 
 from instascene_ros.core.gaussian_map import GaussianMap
@@ -17,16 +17,6 @@ HARD = {name: case for name, case in hard_cases().items() if name != "thousands 
 
 def splats_of(gaussians: GaussianMap) -> Splats:
     return backend("gsplat")._project(gaussians.to("cuda"), CAMERA, pose())
-
-
-def every_pair(gaussians: GaussianMap) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Every Gaussian before the camera with every pixel, pixel by pixel, near to far: Gaussians, pixels, alpha."""
-    projected = project(gaussians, CAMERA, pose())
-    order = torch.argsort(projected.depths_m, stable=True)
-    order = order[projected.depths_m[order] > NEAR_M]
-    num_pixels = CAMERA.width * CAMERA.height
-    rows, pixels = order.repeat(num_pixels), torch.arange(num_pixels).repeat_interleave(len(order))
-    return rows, pixels, alpha_of_pairs(projected, rows, pixels, CAMERA.width)
 
 
 def outside_px(gaussians: GaussianMap, low: torch.Tensor, high: torch.Tensor) -> float:

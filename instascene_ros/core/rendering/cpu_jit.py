@@ -14,6 +14,8 @@ numba.config.SLP_VECTORIZE = 1
 # No `nnan` and `ninf`: discs seen edge-on divide by zero and are sorted out by comparisons.
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
+LANES_A_CORE = 4
+
 # Kernels inline one another across files, but numba asks only about the file of the outermost one before it reuses
 # what it compiled earlier.
 SOURCES = sorted([*Path(__file__).parent.glob("cpu_*.py"), Path(__file__).with_name("contract.py")])
@@ -42,13 +44,22 @@ def compiled(inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..
 def on_all_cores(kernel: Callable[..., None], *arguments: Any, most: int | None = None) -> None:
     """Run `kernel(lane, num_lanes, *arguments)` for every lane at once, on `most` lanes at most.
 
-    Compiled kernels leave the interpreter's lock alone. Compared with numba's own parallel loops they compile in
-    two thirds of the time, and several threads may render at once whatever thread libraries there are.
+    There are more lanes than cores, and a core that is done with one takes the next: none waits long for another that
+    something else keeps busy. Compiled kernels leave the interpreter's lock alone. Compared with numba's own parallel
+    loops they compile in two thirds of the time, and several threads may render at once whatever thread libraries
+    there are.
     """
     num_cores = numba.config.NUMBA_NUM_THREADS
-    num_lanes = num_cores if most is None else max(1, min(num_cores, most))
-    others = [_pool().submit(kernel, lane, num_lanes, *arguments) for lane in range(1, num_lanes)]
-    kernel(0, num_lanes, *arguments)
+    num_lanes = LANES_A_CORE * num_cores if num_cores > 1 else 1
+    num_lanes = num_lanes if most is None else max(1, min(num_lanes, most))
+    lanes = iter(range(num_lanes))
+
+    def work() -> None:
+        for lane in lanes:
+            kernel(lane, num_lanes, *arguments)
+
+    others = [_pool().submit(work) for _ in range(min(num_cores, num_lanes) - 1)]
+    work()
     for other in others:
         other.result()
 

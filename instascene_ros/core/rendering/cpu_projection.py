@@ -106,6 +106,48 @@ def _write_box(
 
 @compiled()
 @no_type_check
+def _row_span(record: np.ndarray, dy: float, first: float, last: float) -> tuple[float, float]:
+    """Leftmost and rightmost dx within [first, last] of a row where the disc can be seen; none if left > right.
+
+    There u^2 + v^2 <= rho_max, a quadratic in dx once multiplied by q^2.
+    """
+    a0, a1, b0, b1 = np.float64(record[2]), np.float64(record[3]), np.float64(record[4]), np.float64(record[5])
+    p, rho_max = np.float64(record[7]), np.float64(record[10])
+    q = record[6] + record[8] * dy
+    square = b0 * b0 + b1 * b1 - rho_max * p * p
+    half = -(a0 * b0 + a1 * b1) * dy - rho_max * p * q
+    root = half * half - square * ((a0 * a0 + a1 * a1) * dy * dy - rho_max * q * q)
+    if root < 0 or square == 0:
+        return (np.inf, -np.inf) if square > 0 else (first, last)
+    root = np.sqrt(root)
+    if square > 0:
+        return max((-half - root) / square, first), min((-half + root) / square, last)
+    near, far = (-half + root) / square, (-half - root) / square  # seen up to the one and from the other on
+    return (first if near >= first else max(far, first)), (last if far <= last else min(near, last))
+
+
+@compiled()
+@no_type_check
+def _write_scanned_box(box: np.ndarray, record: np.ndarray, view: View) -> None:
+    """Of a disc that reaches the camera plane: row by row, since its silhouette has no end but may miss the image."""
+    cu, cv, low_pass = np.float64(record[0]), np.float64(record[1]), np.sqrt(record[10] / 2)
+    left, right, top, bottom = np.inf, -np.inf, -1, -1
+    for y in range(view.height):
+        start, end = _row_span(record, y - cv, -cu, view.width - 1 - cu)
+        if abs(y - cv) <= low_pass:
+            around = np.sqrt(low_pass * low_pass - (y - cv) * (y - cv))
+            if max(-around, -cu) <= min(around, view.width - 1 - cu):
+                start, end = min(start, max(-around, -cu)), max(end, min(around, view.width - 1 - cu))
+        if start <= end:
+            left, right, bottom = min(left, cu + start), max(right, cu + end), y + 1
+            top = y if top < 0 else top
+    if top >= 0:
+        box[0], box[1] = max(np.ceil(left - 1e-2), 0.0), min(np.floor(right + 1e-2) + 1, view.width)
+        box[2], box[3] = top, bottom
+
+
+@compiled()
+@no_type_check
 def _project_one(surfels: Surfels, i: int, view: View, record: np.ndarray, box: np.ndarray) -> float:
     """Write one record and box; returns the depth of the centre, m."""
     x, y, z = _mean_in_camera(surfels.means_m[i], view)
@@ -120,7 +162,6 @@ def _project_one(surfels: Surfels, i: int, view: View, record: np.ndarray, box: 
     w = (t0[2], t1[2])
     center = (fx * xn + view.cx, fy * yn + view.cy)
     rho_max = 2 * np.log(opacity / MIN_ALPHA)
-    _write_box(box, center, _interval(a, w, z, rho_max), _interval(b, w, z, rho_max), view)
     record[0], record[1] = center
     record[2], record[3] = a
     record[4], record[5] = b
@@ -128,6 +169,11 @@ def _project_one(surfels: Surfels, i: int, view: View, record: np.ndarray, box: 
     record[7] = (b[0] * w[1] - b[1] * w[0]) / z
     record[8] = (a[1] * w[0] - a[0] * w[1]) / z
     record[9], record[10] = opacity, rho_max
+    across = _interval(a, w, z, rho_max)
+    if across[1] == np.inf:
+        _write_scanned_box(box, record, view)
+    else:
+        _write_box(box, center, across, _interval(b, w, z, rho_max), view)
     return z
 
 

@@ -52,14 +52,10 @@ def plane_features(
     """What is blended: colour, normal (camera frame, facing the camera) and offset n.p < 0 of every surfel's plane."""
     if gaussians.device.type == "cuda":
         from instascene_ros.core.rendering.plane_kernels import PlaneFeatures
-
-        view = View.of(camera, T_world_camera)
-        return PlaneFeatures.apply(gaussians.means_m, gaussians.quats_wxyz, gaussians.colors, view)
-    R_world_camera, t_world_camera = pose_tensors(T_world_camera, gaussians.device)
-    normals = gaussians.normals
-    offsets = (normals * (gaussians.means_m - t_world_camera)).sum(-1, keepdim=True)  # [N 1]
-    toward = torch.where(offsets > 0, -1.0, 1.0)
-    return torch.cat([gaussians.colors, normals @ R_world_camera * toward, offsets * toward], dim=-1)
+    else:
+        from instascene_ros.core.rendering.cpu_planes import PlaneFeatures
+    view = View.of(camera, T_world_camera)
+    return PlaneFeatures.apply(gaussians.means_m, gaussians.quats_wxyz, gaussians.colors, view)
 
 
 def surface_of(
@@ -67,9 +63,11 @@ def surface_of(
 ) -> tuple[Float32[Tensor, "H W 3"], Float32[Tensor, "H W"], Float32[Tensor, "H W 3"]]:
     """Colour, depth (m) and normal of blended plane features."""
     rays = ray_image(camera, blended.alpha.device)
-    if rays.is_cuda and not torch.is_grad_enabled():
-        from instascene_ros.core.rendering.surface_kernels import surface
-
+    if not torch.is_grad_enabled():
+        if rays.is_cuda:
+            from instascene_ros.core.rendering.surface_kernels import surface
+        else:
+            from instascene_ros.core.rendering.cpu_surface import surface
         return surface(blended.features, blended.alpha, rays, MIN_COSINE)
     rgb, normal, offset = blended.features.split([3, 3, 1], dim=-1)
     cosine = (normal * rays).sum(-1)  # [H W], negative where a surface faces the camera
