@@ -105,7 +105,7 @@ class GsplatRasterizer:
     def _project(self, gaussians: GaussianMap, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Splats:
         view = View.of(camera, T_world_camera)
         columns = (gaussians.means_m, gaussians.quats_wxyz, gaussians.log_scales, gaussians.opacity_logits)
-        return Splats(*self._surfel_kernels.Project.apply(*columns, view))
+        return Splats(*self._surfel_kernels.Project.apply(*columns, view, (camera.width, camera.height)))
 
     @torch.no_grad()
     def _tiles(self, splats: Splats, camera: Camera) -> Tiles:

@@ -48,9 +48,51 @@ def _half_box(slope_a, slope_b, tangent_a, tangent_b, limit, rho_max):
 
 @triton.jit
 @no_type_check
+def _row_span(a0, a1, b0, b1, d0, p, r, rho_max, dy, first, last):
+    """Leftmost and rightmost dx within [first, last] of a row where the disc can be seen; see `cpu_projection`."""
+    q = d0 + r * dy
+    square = b0 * b0 + b1 * b1 - rho_max * p * p
+    half = -(a0 * b0 + a1 * b1) * dy - rho_max * p * q
+    under = half * half - square * ((a0 * a0 + a1 * a1) * dy * dy - rho_max * q * q)
+    root, by = tl.sqrt(tl.maximum(under, 0.0)), tl.where(square == 0, 1.0, square)
+    low, high = (-half - root) / by, (-half + root) / by
+    inside, start, end = square > 0, tl.maximum(low, first), tl.minimum(high, last)
+    # Otherwise seen up to `high` and from `low` on.
+    before, after = tl.where(high >= first, first, start), tl.where(low <= last, last, end)
+    start, end = tl.where(inside, start, before), tl.where(inside, end, after)
+    everywhere, nowhere = (square == 0) | ((under < 0) & ~inside), (under < 0) & inside
+    start, end = tl.where(everywhere, first, start), tl.where(everywhere, last, end)
+    return tl.where(nowhere, float("inf"), start), tl.where(nowhere, -float("inf"), end)
+
+
+@triton.jit
+@no_type_check
+def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, HEIGHT: tl.constexpr):
+    """Box of discs that reach the camera plane, row by row: their silhouettes have no end but may miss the image."""
+    a0, a1, b0, b1 = a0.to(tl.float64), a1.to(tl.float64), b0.to(tl.float64), b1.to(tl.float64)
+    rho_max, center_x, center_y = rho_max.to(tl.float64), center_x.to(tl.float64), center_y.to(tl.float64)
+    d0, p, r = (a0 * b1 - a1 * b0) / depth, (b0 * w1 - b1 * w0) / depth, (a1 * w0 - a0 * w1) / depth
+    first, last, round_2 = 0.5 - center_x, width - 0.5 - center_x, rho_max / 2
+    left, right = tl.full(a0.shape, _FAR_PX, tl.float64), tl.full(a0.shape, -_FAR_PX, tl.float64)
+    top, bottom = left, right
+    for row in range(HEIGHT):
+        dy = row + 0.5 - center_y
+        start, end = _row_span(a0, a1, b0, b1, d0, p, r, rho_max, dy, first, last)
+        around = tl.sqrt(tl.maximum(round_2 - dy * dy, 0.0))
+        low, high = tl.maximum(-around, first), tl.minimum(around, last)
+        touched = (round_2 >= dy * dy) & (low <= high)
+        start, end = tl.where(touched, tl.minimum(start, low), start), tl.where(touched, tl.maximum(end, high), end)
+        seen = start <= end
+        left, right = tl.where(seen, tl.minimum(left, start), left), tl.where(seen, tl.maximum(right, end), right)
+        top, bottom = tl.where(seen, tl.minimum(top, dy), top), tl.where(seen, tl.maximum(bottom, dy), bottom)
+    return left - 0.02, right + 0.02, top - 0.02, bottom + 0.02
+
+
+@triton.jit
+@no_type_check
 def _project(
     means, quats, log_scales, logits, rays, centers, opacities, depths, middles, radii, n,
-    R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2, fx, fy, cx, cy, BLOCK: tl.constexpr,
+    R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2, fx, fy, cx, cy, width, HEIGHT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = i < n
@@ -70,13 +112,18 @@ def _project(
     limit = rho_max * (a2 * a2 + b2 * b2) - m2 * m2
     bounded = limit < -1e-6 * m2 * m2
     limit = tl.where(bounded, limit, -1.0)
-    across, half_x = _half_box(a2, b2, u0 - center_x * a2, u1 - center_x * b2, limit, rho_max)
-    down, half_y = _half_box(a2, b2, v0 - center_y * a2, v1 - center_y * b2, limit, rho_max)
+    ax, bx, ay, by = u0 - center_x * a2, u1 - center_x * b2, v0 - center_y * a2, v1 - center_y * b2
+    across, half_x = _half_box(a2, b2, ax, bx, limit, rho_max)
+    down, half_y = _half_box(a2, b2, ay, by, limit, rho_max)
     low_pass = tl.sqrt(rho_max / 2)
-    left = tl.where(bounded, tl.minimum(across - half_x, -low_pass), -_FAR_PX) + center_x
-    right = tl.where(bounded, tl.maximum(across + half_x, low_pass), _FAR_PX) + center_x
-    top = tl.where(bounded, tl.minimum(down - half_y, -low_pass), -_FAR_PX) + center_y
-    bottom = tl.where(bounded, tl.maximum(down + half_y, low_pass), _FAR_PX) + center_y
+    left, right = tl.minimum(across - half_x, -low_pass), tl.maximum(across + half_x, low_pass)
+    top, bottom = tl.minimum(down - half_y, -low_pass), tl.maximum(down + half_y, low_pass)
+    endless = ok & (m2 > _NEAR_M) & ~bounded
+    if tl.max(endless.to(tl.int32), axis=0) > 0:
+        x_0, x_1, y_0, y_1 = _scanned(ax, bx, ay, by, a2, b2, safe, rho_max, center_x, center_y, width, HEIGHT)
+        left, right = tl.where(endless, x_0, left).to(tl.float32), tl.where(endless, x_1, right).to(tl.float32)
+        top, bottom = tl.where(endless, y_0, top).to(tl.float32), tl.where(endless, y_1, bottom).to(tl.float32)
+    left, right, top, bottom = left + center_x, right + center_x, top + center_y, bottom + center_y
     left, right = tl.maximum(left, -_FAR_PX), tl.minimum(right, _FAR_PX)
     top, bottom = tl.maximum(top, -_FAR_PX), tl.minimum(bottom, _FAR_PX)
     seen = (m2 > _NEAR_M) & (opacity > _MIN_ALPHA) & (left < right) & (top < bottom)
@@ -152,13 +199,15 @@ class Project(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        *columns, view = inputs
+        *columns, view, (width, height) = inputs
         columns = [column.contiguous() for column in columns]
         n, new = len(columns[0]), columns[0].new_empty
         rays, centers, opacities, depths, middles = new(n, 9), new(n, 2), new(n), new(n), new(n, 2)
         radii = torch.empty(n, 2, dtype=torch.int32, device=rays.device)
         out = (rays, centers, opacities, depths, middles, radii)
-        _project[(triton.cdiv(n, BLOCK),)](*columns, *out, n, *view.R, *view.t, *view.K, BLOCK=BLOCK)
+        _project[(triton.cdiv(n, BLOCK),)](
+            *columns, *out, n, *view.R, *view.t, *view.K, width, HEIGHT=height, BLOCK=BLOCK
+        )  # fmt: skip
         ctx.save_for_backward(*columns)
         ctx.view = view
         ctx.mark_non_differentiable(depths, middles, radii)
@@ -173,4 +222,4 @@ class Project(torch.autograd.Function):
         _unproject[(triton.cdiv(n, BLOCK),)](
             *columns, *given, *found, n, *view.R, *view.t, *view.K, BLOCK=BLOCK
         )  # fmt: skip
-        return *found, None
+        return *found, None, None
