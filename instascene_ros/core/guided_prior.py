@@ -24,6 +24,7 @@ class Target:
     observation: ObjectObservation
     sphere: ObjectSphere
     cameras: list[PosedCamera]
+    space: PossibleSpace
     known: KnownContent  # of these cameras, at their size
     input_row: int  # of the best input view among the observation's
 
@@ -96,4 +97,4 @@ class GuidedPrior:
         cameras = self._model.rig.cameras(sphere.center_m, sphere.radius_m, observation.up, front)
         space = PossibleSpace.within(sphere, observation, self._config)
         known = known_content(observation, space, cameras, self._rasterizer, self._config)
-        return Target(observation, sphere, cameras, known, best)
+        return Target(observation, sphere, cameras, space, known, best)

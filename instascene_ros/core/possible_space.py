@@ -55,14 +55,23 @@ class PossibleSpace:
 
     def reaches(self, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Bool[np.ndarray, "H W"]:
         """Pixels whose ray meets a possible voxel; a rim around them counts, too."""
+        near, _ = self.along(camera, T_world_camera)
+        return ndimage.binary_dilation(np.isfinite(near), iterations=RIM_PX)
+
+    def along(self, camera: Camera, T_world_camera: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "2 H W"]:
+        """Nearness of the first and of the last possible voxel on each pixel's ray; NaN where there is none.
+
+        Nearness is 1 one radius in front of the sphere's middle, along the optical axis, and -1 as far behind it.
+        """
         distance_m = float(np.linalg.norm(T_world_camera[:3, 3] - self.sphere.center_m))
-        depths_m = distance_m + self.sphere.radius_m * np.linspace(-1, 1, SAMPLES)
         rays = (camera.rays() @ T_world_camera[:3, :3].T).astype(np.float64)
-        hit = np.zeros(rays.shape[:2], bool)
-        for depth_m in depths_m:
-            points_m = T_world_camera[:3, 3] + depth_m * rays
-            hit |= self.grid.lookup(self.possible, points_m.reshape(-1, 3), False).reshape(hit.shape)
-        return ndimage.binary_dilation(hit, iterations=RIM_PX)
+        ends = np.full((2, *rays.shape[:2]), np.nan, np.float32)
+        for nearness in np.linspace(1, -1, SAMPLES):
+            points_m = T_world_camera[:3, 3] + (distance_m - nearness * self.sphere.radius_m) * rays
+            hit = self.grid.lookup(self.possible, points_m.reshape(-1, 3), False).reshape(rays.shape[:2])
+            ends[0][hit & np.isnan(ends[0])] = nearness
+            ends[1][hit] = nearness
+        return ends
 
 
 def _holding(grid: VoxelGrid, points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, "X Y Z"]:

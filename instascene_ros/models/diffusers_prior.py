@@ -3,7 +3,7 @@
 A folder holds `model_index.json`, and a folder with config and safetensors for each part that it names. No code is
 ever loaded with a model. Two kinds are known, by `_class_name`:
 
-- `RingPipeline`: `denoiser` (our own `RingUNet`, or any diffusers network of 11 channels in and 5 out, see
+- `RingPipeline`: `denoiser` (our own `RingUNet`, or any diffusers network of 11 or 13 channels in and 5 out, see
   `ring_model`), `scheduler`, `rig` (fields of `core.views.Rig`) and `num_steps`;
 - `Zero123PlusPipeline`: as published, see `zero123plus`.
 """
@@ -25,7 +25,7 @@ from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.view_tensors import NUM_CHANNELS
 from instascene_ros.core.views import Rig
 from instascene_ros.models.hub_models import pretrained_part
-from instascene_ros.models.ring_model import IN_CHANNELS, Network, RingModel
+from instascene_ros.models.ring_model import BOUNDED_CHANNELS, IN_CHANNELS, Network, RingModel
 from instascene_ros.models.ring_unet import RingUNet
 from instascene_ros.models.zero123plus import SIZE_PX, Parts, Zero123Plus
 
@@ -89,13 +89,15 @@ def _ring(folder: Path, index: Mapping[str, Any], device: str, dtype: torch.dtyp
     except (KeyError, TypeError, AttributeError) as error:
         raise BackendUnavailableError(f"{folder / INDEX} has no usable `rig` and `num_steps`: {error!r}") from error
     denoiser, scheduler = _part(folder, index, "denoiser", dtype), _part(folder, index, "scheduler")
-    channels = denoiser.config.get("in_channels"), denoiser.config.get("out_channels")
-    if channels != (IN_CHANNELS, NUM_CHANNELS):
+    takes, gives = denoiser.config.get("in_channels"), denoiser.config.get("out_channels")
+    if takes not in (IN_CHANNELS, BOUNDED_CHANNELS) or gives != NUM_CHANNELS:
         raise BackendUnavailableError(
-            f"the denoiser in {folder} takes {channels[0]} channels and gives {channels[1]}; a ring of RGB, depth "
-            f"and alpha takes {IN_CHANNELS} (noisy, known, where it is known) and gives {NUM_CHANNELS}: is it one?"
+            f"the denoiser in {folder} takes {takes} channels and gives {gives}; a ring of RGB, depth and alpha takes "
+            f"{IN_CHANNELS} (noisy, known, where it is known) or {BOUNDED_CHANNELS} (and between which depths it can "
+            f"be) and gives {NUM_CHANNELS}: is it one?"
         )
-    return RingModel(folder.name, _network(denoiser.to(device)), scheduler, rig, num_steps, device)
+    bounded = takes == BOUNDED_CHANNELS
+    return RingModel(folder.name, _network(denoiser.to(device)), scheduler, rig, num_steps, device, bounded)
 
 
 def _network(denoiser: Any) -> Network:

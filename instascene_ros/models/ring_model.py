@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,12 +10,13 @@ from torch import Tensor
 from instascene_ros.core.guidance import Denoise, Guide, Scheduler
 from instascene_ros.core.guided_prior import Target
 from instascene_ros.core.objects import GeneratedView
-from instascene_ros.core.view_tensors import NUM_CHANNELS, tensor_of_images, views_of_tensor
+from instascene_ros.core.view_tensors import BACKGROUND, NUM_CHANNELS, tensor_of_images, views_of_tensor
 from instascene_ros.core.views import Rig
 
 IN_CHANNELS = 2 * NUM_CHANNELS + 1  # the noisy image, what is known of it, and where that is known (1, else 0)
-# (images [V 11 H W], timestep, row of each view in the rig [V]) -> prediction [V 5 H W]. The batch is the ring, so that
-# a network may attend across it; it may be called with a part of the ring, evenly spread, where memory is short.
+BOUNDED_CHANNELS = IN_CHANNELS + 2  # and between which depths the object may be at all
+# (images [V 11 or 13 H W], timestep, row of each view in the rig [V]) -> prediction [V 5 H W]. The batch is the ring, so
+# that a network may attend across it; it may be called with a part of the ring, evenly spread, where memory is short.
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -22,10 +24,18 @@ class RingModel:
     """All views of one rig at once. See `view_tensors` for what the channels hold."""
 
     def __init__(
-        self, name: str, network: Network, scheduler: Scheduler, rig: Rig, num_steps: int, device: torch.device | str
+        self,
+        name: str,
+        network: Network,
+        scheduler: Scheduler,
+        rig: Rig,
+        num_steps: int,
+        device: torch.device | str,
+        bounded: bool = False,
     ) -> None:
+        """`bounded` networks take 13 channels, others 11."""
         self.name, self.scheduler, self.rig, self.num_steps = name, scheduler, rig, num_steps
-        self._network, self._device, self._at_once = network, device, len(rig)
+        self._network, self._device, self._at_once, self._bounded = network, device, len(rig), bounded
 
     def encode(self, target: Target) -> Guide:
         """See `MultiViewModel`."""
@@ -36,9 +46,12 @@ class RingModel:
 
     def denoiser(self, target: Target, guide: Guide, seed: int) -> Denoise:
         """See `MultiViewModel`."""
+        given = [guide.content, guide.known.to(guide.content.dtype)]
+        if self._bounded:
+            given.append(bounds_of(target).to(self._device))
 
         def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self._in_parts(torch.cat([noisy, guide.content, guide.known.to(noisy.dtype)], dim=1), timestep)
+            return self._in_parts(torch.cat([noisy, *given], dim=1), timestep)
 
         return denoise
 
@@ -47,7 +60,7 @@ class RingModel:
         return views_of_tensor(sample, target.cameras, target.sphere)
 
     @torch.no_grad()
-    def _in_parts(self, images: Float[Tensor, "V 11 H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
+    def _in_parts(self, images: Float[Tensor, "V C H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
         """As many views at a time as memory allows; what was learned about that is kept.
 
         Raises:
@@ -63,10 +76,16 @@ class RingModel:
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
 
-    def _parts(self, images: Float[Tensor, "V 11 H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
+    def _parts(self, images: Float[Tensor, "V C H W"], timestep: Tensor) -> Float[Tensor, "V 5 H W"]:
         num_parts = -(-len(images) // self._at_once)
         predicted = torch.empty_like(images[:, :NUM_CHANNELS])
         for first in range(num_parts):
             rows = torch.arange(first, len(images), num_parts, device=images.device)  # each part goes all the way round
             predicted[rows] = self._network(images[rows], timestep, rows).to(predicted.dtype)
         return predicted
+
+
+def bounds_of(target: Target) -> Float[Tensor, "V 2 H W"]:
+    """Nearness of the first and the last place on each ray where the object may be; background's where nowhere."""
+    bounds = np.stack([target.space.along(*posed) for posed in target.cameras])
+    return torch.from_numpy(np.nan_to_num(bounds, nan=BACKGROUND[3]))

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+RAY_CHANNELS = 6  # direction and moment
 MIN_SIGMA = 0.05  # below it the answer would be noise of the network's own
 WEIGHTS, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
 
@@ -22,7 +23,7 @@ WEIGHTS, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
 class RingUNetConfig:
     """What the folder's config.json holds."""
 
-    in_channels: int = 11
+    in_channels: int = 13  # see `ring_model`
     out_channels: int = 5
     num_class_embeds: int = 16  # views of the ring
     channels: tuple[int, ...] = (96, 192, 256)  # at half the image's size, and at half of that each
@@ -44,7 +45,7 @@ class RingUNet(nn.Module):
         wide, widths = 4 * config.channels[0], config.channels
         self.embed_time = nn.Sequential(nn.Linear(128, wide), nn.SiLU(), nn.Linear(wide, wide))
         self.embed_view = nn.Embedding(config.num_class_embeds, wide)
-        self.stem = nn.Conv2d(4 * config.in_channels + 6, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(4 * config.in_channels + RAY_CHANNELS, widths[0], 3, padding=1)
         self.down, self.up, self.lower, self.raise_ = (nn.ModuleList() for _ in range(4))
         carried = [widths[0]]
         for level, width in enumerate(widths):
@@ -84,6 +85,16 @@ class RingUNet(nn.Module):
         (folder / CONFIG).write_text(json.dumps(self.config, indent=2))
         save_file({k: v.detach().to(dtype).cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
 
+    def widened(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a network that was told less, as this one has them: it gives the same answers at first."""
+        stem = state["stem.weight"]
+        lacking = self.stem.weight.shape[1] - stem.shape[1]
+        if lacking <= 0:
+            return state
+        images, rays = stem[:, :-RAY_CHANNELS], stem[:, -RAY_CHANNELS:]
+        told = torch.zeros(len(stem), lacking, *stem.shape[2:], dtype=stem.dtype)
+        return state | {"stem.weight": torch.cat([images, told, rays], dim=1)}
+
     @property
     def dtype(self) -> torch.dtype:
         """Of the weights."""
@@ -91,7 +102,7 @@ class RingUNet(nn.Module):
 
     def forward(
         self,
-        sample: Float[Tensor, "N 11 H W"],
+        sample: Float[Tensor, "N C H W"],
         timestep: Float[Tensor, "..."],
         class_labels: Int64[Tensor, " N"],
         return_dict: bool = False,
@@ -104,7 +115,7 @@ class RingUNet(nn.Module):
         return ((noisy - clean) / sigma.clamp_min(MIN_SIGMA)[:, None, None, None].to(noisy.dtype),)
 
     def clean(
-        self, sample: Float[Tensor, "N 11 H W"], sigma: Float[Tensor, " N"], rows: Int64[Tensor, " N"], rings: int = 1
+        self, sample: Float[Tensor, "N C H W"], sigma: Float[Tensor, " N"], rows: Int64[Tensor, " N"], rings: int = 1
     ) -> Float[Tensor, "N 5 H W"]:
         """The images without noise, as far as they can be told."""
         dtype = sample.dtype
@@ -177,7 +188,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.heads = max(1, width // heads_width)
         self.norm, self.norm_mlp = _norm(width), _norm(width)
-        self.place = nn.Conv2d(6 * 6, width, 1)
+        self.place = nn.Conv2d(6 * RAY_CHANNELS, width, 1)
         self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(width, width, 1)
         self.mlp = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))
         for last in (self.out, self.mlp[2]):
@@ -196,8 +207,16 @@ class _Attention(nn.Module):
         return x + self.mlp(self.norm_mlp(x))
 
 
+class _Norm(nn.GroupNorm):
+    """In the numbers that come in: autocast would move twice the bytes, and sums are of single precision anyway."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return functional.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(16, width), width)
+    return _Norm(math.gcd(16, width), width)
 
 
 def _waves(at: Float[Tensor, " N"], width: int) -> Float[Tensor, "N C"]:

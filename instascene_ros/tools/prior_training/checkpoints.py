@@ -26,13 +26,12 @@ def save_weights(network: nn.Module, folder: Path, name: str) -> None:
         save_file(part, folder / f"{name}_{number}.safetensors")
 
 
-def load_weights(network: nn.Module, folder: Path, name: str) -> None:
+def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
     """Raises FileNotFoundError: the folder has no weights of that name."""
     files = sorted(folder.glob(f"{name}_*.safetensors"))
     if not files:
         raise FileNotFoundError(f"{folder} has no {name}_0.safetensors: is it the folder of a training run?")
-    state = {key: value.float() for file in files for key, value in load_file(file).items()}
-    network.load_state_dict(state)
+    return {key: value.float() for file in files for key, value in load_file(file).items()}
 
 
 def save_log(log: list[dict[str, float]], folder: Path) -> None:

@@ -39,6 +39,7 @@ class Known:
     rgb: Float[Tensor, "S V P 3"]
     depth_m: Float[Tensor, "S V P"]  # 0 where it is not the object
     known: Bool[Tensor, "S V P"]
+    bounds: Float[Tensor, "S V 2 P"]  # nearness of the first and the last possible voxel; -1 where there is none
 
 
 def points_of(looks: Looks) -> tuple[Float[Tensor, "S N 3"], Bool[Tensor, "S N"], Float[Tensor, "S V P 3"]]:
@@ -114,8 +115,8 @@ def known_of_ring(
     possible, voxel_m = possible_space(looks, spheres, points, seen, floor_m)
     depth_m = torch.stack([_splatted(points, seen, cameras, view) for view in range(cameras.focal_px.shape[1])], 1)
     rgb, is_object = _gathered(depth_m, cameras, looks, normals)
-    reached = _reached(possible, voxel_m, spheres, cameras)
-    return Known(rgb * is_object[..., None], depth_m * is_object, is_object | ~reached), cameras
+    bounds, reached = _along(possible, voxel_m, spheres, cameras)
+    return Known(rgb * is_object[..., None], depth_m * is_object, is_object | ~reached, bounds), cameras
 
 
 def _landing(
@@ -205,24 +206,31 @@ def _eroded(looks: Looks) -> Bool[Tensor, "S V P"]:
     return (kept > 0).reshape(looks.mask.shape)
 
 
-def _reached(
+def _along(
     possible: Bool[Tensor, "S C"], voxel_m: Float[Tensor, " S"], spheres: Spheres, cameras: Cameras
-) -> Bool[Tensor, "S V P"]:
-    """Pixels whose ray meets a possible voxel, and a rim around them; see `core.possible_space`."""
+) -> tuple[Float[Tensor, "S V 2 P"], Bool[Tensor, "S V P"]]:
+    """(nearness of the first and last possible voxel on each ray, rays that meet one and a rim around them).
+
+    See `core.possible_space`.
+    """
     rays, size = cameras.rays(), cameras.size_px
     low = spheres.center_m - spheres.radius_m[:, None]
     start = (cameras.eye_m - low[:, None]) / voxel_m[:, None, None]
     step = rays / voxel_m[:, None, None, None]
     distance_m = (cameras.eye_m - spheres.center_m[:, None]).norm(dim=-1)
-    hit = torch.zeros(rays.shape[:3], dtype=torch.bool, device=rays.device)
+    near, far = (torch.full(rays.shape[:3], -1.0, device=rays.device) for _ in range(2))
+    met = torch.zeros_like(near, dtype=torch.bool)
     first = torch.arange(len(possible), device=rays.device)[:, None, None] * SIDE**3
     flat = possible.reshape(-1)
-    for share in torch.linspace(-1, 1, SAMPLES).tolist():
-        reach = distance_m + share * spheres.radius_m[:, None]
+    for nearness in torch.linspace(1, -1, SAMPLES).tolist():
+        reach = distance_m - nearness * spheres.radius_m[:, None]
         cell = (start[:, :, None] + reach[..., None, None] * step).round()
         inside = ((cell >= 0) & (cell < SIDE)).all(-1)
-        cell = cell.clamp(0, SIDE - 1).long()
-        hit |= inside & flat[first + (cell[..., 0] * SIDE + cell[..., 1]) * SIDE + cell[..., 2]]
-    image = functional.pad(hit.float().reshape(-1, 1, size, size), (1, 1, 1, 1))
+        cell = cell.clamp(0, SIDE - 1).int()
+        hit = inside & flat[first + (cell[..., 0] * SIDE + cell[..., 1]) * SIDE + cell[..., 2]]
+        near = torch.where(hit & ~met, nearness, near)
+        far = torch.where(hit, nearness, far)
+        met |= hit
+    image = functional.pad(met.float().reshape(-1, 1, size, size), (1, 1, 1, 1))
     rim = image[..., :-2, 1:-1] + image[..., 2:, 1:-1] + image[..., 1:-1, :-2] + image[..., 1:-1, 2:]
-    return (rim + image[..., 1:-1, 1:-1] > 0).reshape(hit.shape)
+    return torch.stack([near, far], 2), (rim + image[..., 1:-1, 1:-1] > 0).reshape(met.shape)

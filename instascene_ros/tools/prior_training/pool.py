@@ -2,9 +2,9 @@
 
 import torch
 
-from instascene_ros.tools.prior_training.samples import Samples
+from instascene_ros.tools.prior_training.samples import Samples, columns_of
 
-DTYPES = torch.half, torch.half, torch.bool, torch.long
+DTYPES = torch.half, torch.half, torch.bool, torch.half, torch.long
 
 
 class Pool:
@@ -22,11 +22,11 @@ class Pool:
         if self._samples is None:
             self._samples = Samples(*(
                 torch.zeros(self._capacity, *column.shape[1:], dtype=dtype, device=column.device)
-                for column, dtype in zip(_columns(samples), DTYPES, strict=True)
+                for column, dtype in zip(columns_of(samples), DTYPES, strict=True)
             ))  # fmt: skip
         rows = (self._next + torch.arange(len(samples))) % self._capacity
         rows = rows.to(samples.clean.device)
-        for kept, new in zip(_columns(self._samples), _columns(samples), strict=True):
+        for kept, new in zip(columns_of(self._samples), columns_of(samples), strict=True):
             kept[rows] = new.to(kept.dtype)
         self._next = (self._next + len(samples)) % self._capacity
         self._filled = min(self._filled + len(samples), self._capacity)
@@ -40,7 +40,7 @@ class Pool:
         channels = torch.cat([order, torch.arange(3, 5, device=device)])
         clean, content = samples.clean.float()[:, :, channels], samples.content.float()[:, :, channels]
         mirrored = [torch.where(flip[:, None, None, None, None], mirror(images), images)
-                    for images in (clean, content, samples.known)]  # fmt: skip
+                    for images in (clean, content, samples.known, samples.bounds)]  # fmt: skip
         return Samples(*mirrored, samples.shape)
 
 
@@ -48,7 +48,3 @@ def mirror(images: torch.Tensor) -> torch.Tensor:
     """A ring [S V C H W] in the mirror that stands along its azimuth 0."""
     views = images.shape[1]
     return images[:, -torch.arange(views, device=images.device) % views].flip(-1)
-
-
-def _columns(samples: Samples) -> tuple[torch.Tensor, ...]:
-    return samples.clean, samples.content, samples.known, samples.shape

@@ -27,13 +27,19 @@ class Samples:
     clean: Float[Tensor, "S V 5 H W"]
     content: Float[Tensor, "S V 5 H W"]  # 0 where not known
     known: Bool[Tensor, "S V 1 H W"]
+    bounds: Float[Tensor, "S V 2 H W"]  # see `knowing.Known`
     shape: Int64[Tensor, " S"]  # row of the bank
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def __getitem__(self, rows: Tensor) -> "Samples":
-        return Samples(self.clean[rows], self.content[rows], self.known[rows], self.shape[rows])
+        return Samples(self.clean[rows], self.content[rows], self.known[rows], self.bounds[rows], self.shape[rows])
+
+    def given(self) -> Float[Tensor, "N 8 H W"]:
+        """What a network is told beside the noisy images, all views of all rings in a row."""
+        columns = (self.content.float(), self.known.float(), self.bounds.float())
+        return torch.cat([column.flatten(0, 1) for column in columns], 1)
 
 
 def at_rest(bank: ShapeBank, rows: Int64[Tensor, " S"]) -> Placed:
@@ -53,6 +59,11 @@ def at_rest(bank: ShapeBank, rows: Int64[Tensor, " S"]) -> Placed:
     return Placed(bank, rows, R, offset)
 
 
+def columns_of(samples: Samples) -> tuple[Tensor, ...]:
+    """Its tensors."""
+    return samples.clean, samples.content, samples.known, samples.bounds, samples.shape
+
+
 @torch.no_grad()
 def drawn(bank: ShapeBank, count: int, size_px: int = 64) -> Samples:
     """At most `count` samples: those of which next to nothing was seen are left out."""
@@ -69,7 +80,8 @@ def drawn(bank: ShapeBank, count: int, size_px: int = 64) -> Samples:
     content = as_images(known.rgb, known.depth_m, cameras, spheres)
     mask = known.known.reshape(*content.shape[:2], 1, size_px, size_px)
     good = spheres.found & (clean[:, :, 4] > 0).flatten(1).any(1) & (content[:, :, 4] > 0).flatten(1).any(1)
-    return Samples(clean, torch.where(mask, content, 0.0), mask, rows)[good]
+    bounds = known.bounds.reshape(*content.shape[:2], 2, size_px, size_px)
+    return Samples(clean, torch.where(mask, content, 0.0), mask, bounds, rows)[good]
 
 
 def images_of(

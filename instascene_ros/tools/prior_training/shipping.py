@@ -10,7 +10,7 @@ from instascene_ros.core.views import Rig
 from instascene_ros.models.diffusers_prior import write_ring_index
 from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
 from instascene_ros.tools.prior_training.cameras import RING_ELEVATION_DEG, RING_VIEWS
-from instascene_ros.tools.prior_training.checkpoints import load_weights
+from instascene_ros.tools.prior_training.checkpoints import read_weights
 from instascene_ros.tools.prior_training.training import AVERAGED
 
 SIZE_PX, STEPS, LAST_SIGMA = 64, 10, 0.15
@@ -25,7 +25,7 @@ def main(
     told = json.loads((run / "log.json").read_text())[0]
     shape = {name: tuple(told[name]) for name in ("channels", "attention")} | {"blocks": told["blocks"]}
     network = RingUNet(RingUNetConfig(**shape))
-    load_weights(network, run, AVERAGED)
+    network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
     rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
     write_ring_index(model, "RingUNet", "FlowMatchEulerDiscreteScheduler", rig, steps)

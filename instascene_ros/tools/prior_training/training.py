@@ -12,8 +12,9 @@ from torch import Tensor
 
 from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
 from instascene_ros.tools.prior_training.bank import ShapeBank
-from instascene_ros.tools.prior_training.checkpoints import Average, load_weights, save_curve, save_log, save_weights
+from instascene_ros.tools.prior_training.checkpoints import Average, read_weights, save_curve, save_log, save_weights
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.making import Making
 from instascene_ros.tools.prior_training.measuring import measured
 from instascene_ros.tools.prior_training.pool import Pool
 from instascene_ros.tools.prior_training.samples import Samples, drawn
@@ -37,20 +38,29 @@ class Training:
             _go_on_from(self.network, resume)
         self.average, self._averaged = Average(self.network, settings.ema), self._network()
         self._optimizer = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, (0.9, 0.99), weight_decay=settings.weight_decay
-        )
+            self.network.parameters(), settings.learning_rate, (0.9, 0.99), weight_decay=settings.weight_decay,
+            fused=self.device.type == "cuda",
+        )  # fmt: skip
         self.bank = ShapeBank(FAMILIES, settings.per_family, settings.seed, self.device)
         self.pool = Pool(settings.pool, torch.Generator(self.device).manual_seed(settings.seed + 1))
+        self._making = Making(self.bank, settings.fresh, self.device)
+        self._making.begin(settings.first_batches)
         self._checks = {"known family": self._check(FAMILIES, 901), "unseen family": self._check(HELD_OUT, 902)}
-        self._clean = torch.compile(self.network.clean) if settings.compiled else self.network.clean
+        self._clean: Callable[..., Tensor] = self.network.clean
         self.log: list[dict[str, float]] = []
-        self.steps, self.seconds_of_samples = 0, 0.0
+        self.steps, self.seconds_of_waiting = 0, 0.0
 
     def run(self, say: Callable[[str], None]) -> None:
         """Train, and keep."""
         s, began = self.settings, time.monotonic()
         kept = told = checked = began
         losses: list[Tensor] = []
+        self.pool.add(self._making.result())
+        if s.compiled:
+            self._compile(say)
+        for _ in range(s.first_batches - 1):
+            self.pool.add(self._making.result())
+        self._making.begin()
         while (now := time.monotonic()) - began < s.seconds:
             if self.steps % s.steps_per_fresh == 0:
                 self.make_samples()
@@ -71,11 +81,23 @@ class Training:
         save_curve(self.log, self._out / "curve.png")
 
     def make_samples(self) -> None:
-        """Fresh ones into the pool; one family's shapes are new each time."""
+        """Those that were being made meanwhile go into the pool, and the next are begun."""
         began = time.monotonic()
-        self.bank.renew()
-        self.pool.add(drawn(self.bank, self.settings.fresh))
-        self.seconds_of_samples += time.monotonic() - began  # each making waits for the device several times
+        self.pool.add(self._making.result())
+        self._making.begin()
+        self.seconds_of_waiting += time.monotonic() - began
+
+    def _compile(self, say: Callable[[str], None]) -> None:
+        """The network as one graph of fused kernels; as it is where that fails."""
+        began = time.monotonic()
+        try:
+            self._clean = torch.compile(self.network.clean)
+            self.loss(self.pool.draw(self.settings.rings)).backward()
+            say(f"compiled in {time.monotonic() - began:.0f} s")
+        except Exception as error:  # the compiler's own, of many kinds: training goes on, slower
+            say(f"not compiled: {error!r}"[:2000])
+            self._clean = self.network.clean
+        self._optimizer.zero_grad(set_to_none=True)
 
     def step(self, share: float) -> Float[Tensor, ""]:
         """One step of learning, `share` of the time gone; the loss."""
@@ -99,16 +121,17 @@ class Training:
         count, views = samples.clean.shape[:2]
         clean, content, known = (x.flatten(0, 1) for x in (samples.clean, samples.content, samples.known))
         even = torch.rand(count, device=self.device).clamp_min(1e-3)
+        even = torch.where(torch.rand(count, device=self.device) < s.pure_share, 1.0, even)
         sigma = s.shift * even / (1 + (s.shift - 1) * even)
         at = sigma.repeat_interleave(views)[:, None, None, None]
         noisy = (1 - at) * torch.where(known, content, clean) + at * torch.randn_like(clean)
         rows = torch.arange(views, device=self.device).repeat(count)
-        images = torch.cat([noisy, content, known.float()], 1).to(memory_format=torch.channels_last)
+        images = torch.cat([noisy, samples.given()], 1).to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             told = self._clean(images, at[:, 0, 0, 0], rows, count)
         weight = torch.where(known, s.known_weight, 1.0) / at.clamp_min(s.min_sigma) ** 2
-        channels = torch.tensor([0.5, 0.5, 0.5, 2.0, 1.0], device=self.device)[:, None, None]
-        return (weight * channels * (told.float() - clean) ** 2).mean()
+        channels = torch.tensor([*[s.color_weight] * 3, s.depth_weight, s.alpha_weight], device=self.device)
+        return (weight * channels[:, None, None] * (told.float() - clean) ** 2).mean()
 
     def measure(self) -> dict[str, float]:
         """Figures of the averaged weights."""
@@ -128,7 +151,7 @@ class Training:
     def _told(self, losses: list[Tensor], seconds: float, keep: bool = True) -> dict[str, float]:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         row = {"seconds": round(seconds, 1), "steps": self.steps, "samples": self.steps * self.settings.rings,
-               "loss": round(loss, 5), "seconds of samples": round(self.seconds_of_samples, 1)}  # fmt: skip
+               "loss": round(loss, 5), "waited for samples": round(self.seconds_of_waiting, 1)}  # fmt: skip
         if keep:
             self.log.append(row)
         return row
@@ -145,6 +168,7 @@ class Training:
 def _go_on_from(network: RingUNet, folder: Path) -> None:
     """A run's raw weights, else its averaged ones; or those of a model folder."""
     if (folder / "denoiser").is_dir():
-        network.load_state_dict(RingUNet.from_pretrained(folder / "denoiser").state_dict())
+        state = RingUNet.from_pretrained(folder / "denoiser").state_dict()
     else:
-        load_weights(network, folder, RAW if list(folder.glob(f"{RAW}_*")) else AVERAGED)
+        state = read_weights(folder, RAW if list(folder.glob(f"{RAW}_*")) else AVERAGED)
+    network.load_state_dict(network.widened(state))
