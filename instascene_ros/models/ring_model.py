@@ -15,8 +15,8 @@ from instascene_ros.core.views import Rig
 
 IN_CHANNELS = 2 * NUM_CHANNELS + 1  # the noisy image, what is known of it, and where that is known (1, else 0)
 BOUNDED_CHANNELS = IN_CHANNELS + 2  # and between which depths the object may be at all
-# (images [V 11 or 13 H W], timestep, row of each view in the rig [V]) -> prediction [V 5 H W]. The batch is the ring, so
-# that a network may attend across it; it may be called with a part of the ring, evenly spread, where memory is short.
+# (images [V 11 or 13 H W], timestep, row of each view in the rig [V]) -> prediction [V 5 H W]. The batch is the ring,
+# so that a network may attend across it; it may be called with an evenly spread part of it where memory is short.
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 

@@ -76,7 +76,7 @@ def arc(
 ) -> Cameras:
     """A hand-held part of an orbit around each object: from a glance to most of the way round."""
     uniform, device = uniform_of(len(target_m), generator), target_m.device
-    span = math.radians(4) + math.radians(296) * uniform(1) ** 2.2
+    span = math.radians(4) + math.radians(296) * uniform(1) ** 3.2
     along = torch.linspace(0, 1, views, device=device) + 0.3 / views * (uniform(views) - 0.5)
     azimuth = 2 * math.pi * uniform(1) + span * along
     wander = torch.sin(2 * math.pi * (uniform(1) + (0.2 + uniform(1)) * along))

@@ -20,7 +20,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     ema: float = 0.997
     shift: float = 3.0  # of noise levels towards noise: views repeat each other, so that much noise hides little
-    pure_share: float = 0.2  # of noise alone: what is told then is the mean of all that it could be
+    pure_share: float = 0.5  # of noise alone: what is told then is the mean of all that it could be
     known_weight: float = 0.1  # of a known pixel against an unknown one
     color_weight: float = 0.25
     depth_weight: float = 2.0
