@@ -24,10 +24,10 @@ def tiny() -> RingUNet:
 
 @torch.no_grad()
 def test_each_view_sees_the_others_of_its_ring_and_no_other_ring() -> None:
-    network, images = tiny(), torch.randn(8, 11, 16, 16)
+    network, images = tiny(), torch.randn(8, TINY.in_channels, 16, 16)
     rows, timestep = ROWS.repeat(2), torch.tensor(500.0)
     changed = images.clone()
-    changed[1] = torch.randn(11, 16, 16)
+    changed[1] = torch.randn(TINY.in_channels, 16, 16)
     before, after = (network(x, timestep, rows, rings=2)[0] for x in (images, changed))
     moved = (before - after).abs().amax((1, 2, 3)) > 1e-6
     assert moved.tolist() == [True] * 4 + [False] * 4
@@ -35,7 +35,7 @@ def test_each_view_sees_the_others_of_its_ring_and_no_other_ring() -> None:
 
 @torch.no_grad()
 def test_a_step_along_the_flow_to_no_noise_arrives_at_the_clean_images() -> None:
-    network, images = tiny(), torch.randn(4, 11, 16, 16)
+    network, images = tiny(), torch.randn(4, TINY.in_channels, 16, 16)
     sigma = torch.tensor(0.4)
     flow = network(images, 1000 * sigma, ROWS)[0]
     torch.testing.assert_close(images[:, :5] - sigma * flow, network.clean(images, sigma.expand(4), ROWS))
