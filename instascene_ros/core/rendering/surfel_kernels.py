@@ -49,7 +49,7 @@ def _half_box(slope_a, slope_b, tangent_a, tangent_b, limit, rho_max):
 @triton.jit
 @no_type_check
 def _row_span(a0, a1, b0, b1, d0, p, r, rho_max, dy, first, last):
-    """Leftmost and rightmost dx within [first, last] of a row where the disc can be seen; see `cpu_projection`."""
+    """Leftmost and rightmost dx within [first, last] of a row where the disc can be seen; see `cpu_boxes`."""
     q = d0 + r * dy
     square = b0 * b0 + b1 * b1 - rho_max * p * p
     half = -(a0 * b0 + a1 * b1) * dy - rho_max * p * q
