@@ -7,6 +7,11 @@ from torch.nn import functional
 
 from instascene_ros.core.config import MappingConfig
 
+SMOOTH_PX, NORMAL_PX = 2, 2  # reach of smoothing, and of the differences that normals come from
+MAX_JUMP = 0.02  # of a pixel's own depth, from one pixel to the next of a surface
+LEAST_TOLERANCE_M = 0.005
+MISSING_M = 1e3  # pixels without depth are far away
+
 
 def noise_m(depth_m: Float32[Tensor, "*shape"], config: MappingConfig) -> Float32[Tensor, "*shape"]:
     """One sigma of depth noise: constant plus quadratic in distance, as for stereo and structured light."""
@@ -15,7 +20,7 @@ def noise_m(depth_m: Float32[Tensor, "*shape"], config: MappingConfig) -> Float3
 
 def tolerance_m(depth_m: Float32[Tensor, "*shape"], config: MappingConfig) -> Float32[Tensor, "*shape"]:
     """Differences below this are noise."""
-    return (config.explained_sigmas * noise_m(depth_m, config)).clamp(min=0.005)
+    return (config.explained_sigmas * noise_m(depth_m, config)).clamp(min=LEAST_TOLERANCE_M)
 
 
 def usable(depth_m: Float32[Tensor, "H W"], config: MappingConfig) -> Bool[Tensor, "H W"]:
@@ -28,7 +33,7 @@ def edges(depth_m: Float32[Tensor, "H W"], config: MappingConfig) -> Bool[Tensor
 
     A step is what a plane through the pixel cannot explain: the second difference, which slant does not raise.
     """
-    missing_far = torch.where(depth_m > 0, depth_m, 1e3)
+    missing_far = torch.where(depth_m > 0, depth_m, MISSING_M)
     ahead, behind = highest(missing_far, 1) - missing_far, missing_far + highest(-missing_far, 1)
     return ((ahead - behind).abs() > 2 * tolerance_m(depth_m, config)) & (depth_m > 0)
 
@@ -38,7 +43,9 @@ def highest(image: Float32[Tensor, "H W"], radius_px: int) -> Float32[Tensor, "H
     return functional.max_pool2d(image[None, None], 2 * radius_px + 1, stride=1, padding=radius_px)[0, 0]
 
 
-def smooth(depth_m: Float32[Tensor, "H W"], config: MappingConfig, radius_px: int = 2) -> Float32[Tensor, "H W"]:
+def smooth(
+    depth_m: Float32[Tensor, "H W"], config: MappingConfig, radius_px: int = SMOOTH_PX
+) -> Float32[Tensor, "H W"]:
     """Mean over the neighbours that lie on the same surface (within tolerance); 0 stays 0."""
     side = 2 * radius_px + 1
     windows = functional.unfold(depth_m[None, None], side, padding=radius_px).reshape(side * side, *depth_m.shape)
@@ -55,8 +62,8 @@ def smooth(depth_m: Float32[Tensor, "H W"], config: MappingConfig, radius_px: in
 def normals(
     depth_m: Float32[Tensor, "H W"],
     rays: Float32[Tensor, "H W 3"],
-    radius_px: int = 2,
-    max_jump: float = 0.02,
+    radius_px: int = NORMAL_PX,
+    max_jump: float = MAX_JUMP,
     one_sided: bool = False,
 ) -> Float32[Tensor, "H W 3"]:
     """Unit surface normals in the camera frame, facing the camera; zero where they cannot be told.

@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from torch import Tensor
 
-from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores
+from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
 
 _BETA_1, _BETA_2, _TINY = np.float32(0.9), np.float32(0.999), np.float32(1e-12)
 _ONE = np.float32(1)
@@ -31,8 +31,7 @@ def _rows(column: Tensor) -> np.ndarray:
 @compiled()
 @no_type_check
 def _step(lane, num_lanes, columns, gradients, first, second, steps, rates):
-    count = len(steps)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(steps), lane, num_lanes):
         touched = False
         for gradient in gradients:
             for k in range(gradient.shape[1]):

@@ -11,7 +11,7 @@ import numpy as np
 
 from instascene_ros.core.rendering.contract import MAX_ALPHA, MIN_ALPHA
 from instascene_ros.core.rendering.cpu_blend import BAND_ROWS, Bins, Scene, fill_alphas, record_of
-from instascene_ros.core.rendering.cpu_jit import compiled
+from instascene_ros.core.rendering.cpu_jit import compiled, share_of
 from instascene_ros.core.rendering.cpu_vectors import LANES, add_row, dot_rows
 
 SUMS = 10  # cu cv  a0 a1 b0 b1  d0 p r  opacity
@@ -160,8 +160,7 @@ def blend_gradient(lane: int, num_lanes: int, bins: Bins, scene: Scene, adjoint:
 @no_type_check
 def gather(lane: int, num_lanes: int, bins: Bins, partials: Partials, sums: Partials) -> None:
     """Add the rows of every Gaussian to the (zeroed) sums: records [N 10] and features [N K]."""
-    n = len(bins.slot_starts) - 1
-    for g in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
+    for g in share_of(len(bins.slot_starts) - 1, lane, num_lanes):
         for slot in range(bins.slot_starts[g], bins.slot_starts[g + 1]):
             entry = bins.slots[slot]
             for k in range(SUMS):

@@ -4,12 +4,10 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 
-from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores
+from instascene_ros.core.depth import LEAST_TOLERANCE_M, MAX_JUMP, MISSING_M, NORMAL_PX, SMOOTH_PX
+from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
 
-SMOOTH_PX, NORMAL_PX, RIM_PX = 2, 2, 2  # reach of smoothing, of differences, and of the wider rim
-MAX_JUMP = 0.02  # of a pixel's own depth, from one pixel to the next
-MISSING_M = 1e3  # pixels without depth are far away
-LEAST_TOLERANCE_M = 0.005
+RIM_PX = 2  # reach of the wider rim
 
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
 
@@ -52,7 +50,7 @@ def derive(depth_m: np.ndarray, labels: np.ndarray, rays: np.ndarray, noise: Noi
 def _depth_rows(lane, num_lanes, padded_m, noise, out):
     height, width = out.smooth_m.shape
     total, near = np.empty(width, np.float32), np.empty(width, np.float32)
-    for v in range(height * lane // num_lanes, height * (lane + 1) // num_lanes):
+    for v in share_of(height, lane, num_lanes):
         center_m, tolerance_m = padded_m[v + SMOOTH_PX, SMOOTH_PX:], out.tolerance_m[v]
         for u in range(width):
             sigma_m = noise.constant_m + noise.quadratic * center_m[u] * center_m[u]
@@ -90,7 +88,7 @@ def _is_edge(padded_m, v, u, height, width, tolerance_m):
 @no_type_check
 def _label_rows(lane, num_lanes, labels, rim_px):
     height, width = labels.shape
-    for v in range(height * lane // num_lanes, height * (lane + 1) // num_lanes):
+    for v in share_of(height, lane, num_lanes):
         for u in range(width):
             for reach in range(1, RIM_PX + 1):
                 if _has_other_label(labels, v, u, reach):
@@ -113,7 +111,7 @@ def _has_other_label(labels, v, u, reach):
 @no_type_check
 def _normal_rows(lane, num_lanes, rays, out):
     height, width = out.smooth_m.shape
-    for v in range(height * lane // num_lanes, height * (lane + 1) // num_lanes):
+    for v in share_of(height, lane, num_lanes):
         for u in range(width):
             _write_normal(rays, out.smooth_m, v, u, out.normals[v, u])
 

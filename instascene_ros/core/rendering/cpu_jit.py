@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import numba
 
@@ -17,8 +17,9 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 LANES_A_CORE = 4
 
 # Kernels inline one another across files, but numba asks only about the file of the outermost one before it reuses
-# what it compiled earlier.
-SOURCES = sorted([*Path(__file__).parent.glob("cpu_*.py"), Path(__file__).with_name("contract.py")])
+# what it compiled earlier. Constants of `depth` are compiled in, too.
+HERE = Path(__file__)
+SOURCES = sorted([*HERE.parent.glob("cpu_*.py"), HERE.with_name("contract.py"), HERE.parents[1] / "depth.py"])
 SOURCES_STAMP = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in SOURCES)
 
 
@@ -39,6 +40,13 @@ def compiled(inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..
         return kernel
 
     return compile_lazily
+
+
+@compiled(inline=True)
+@no_type_check
+def share_of(count: int, lane: int, num_lanes: int) -> range:
+    """The part of 0..count - 1 that a lane takes: neighbours, so that lanes hardly share memory."""
+    return range(count * lane // num_lanes, count * (lane + 1) // num_lanes)
 
 
 def on_all_cores(kernel: Callable[..., None], *arguments: Any, most: int | None = None) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from instascene_ros.core.rendering.contract import Trace
-from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores
+from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
 from instascene_ros.core.rendering.splats import View
 
 FEATURES = 7  # colour, normal in the camera, offset
@@ -76,8 +76,7 @@ def _offset(means_m, i, t, n):
 @compiled()
 @no_type_check
 def _features(lane, num_lanes, means_m, quats, colors, R, t, features):
-    count = len(means_m)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(means_m), lane, num_lanes):
         _, _, n = _normal(quats, i)
         offset = _offset(means_m, i, t, n)
         toward = -1.0 if offset > 0 else 1.0
@@ -90,8 +89,7 @@ def _features(lane, num_lanes, means_m, quats, colors, R, t, features):
 @compiled()
 @no_type_check
 def _gradients(lane, num_lanes, means_m, quats, R, t, given, of_means, of_quats, of_colors):
-    count = len(means_m)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(means_m), lane, num_lanes):
         (w, x, y, z), inverse, n = _normal(quats, i)
         toward = -1.0 if _offset(means_m, i, t, n) > 0 else 1.0
         g, of_offset = given[i], given[i, 6] * toward
@@ -111,8 +109,7 @@ def _gradients(lane, num_lanes, means_m, quats, R, t, given, of_means, of_quats,
 @no_type_check
 def _planes(lane, num_lanes, means_m, quats, R, t, planes):
     """Normal in the camera and offset of every surfel's plane."""
-    count = len(means_m)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(means_m), lane, num_lanes):
         _, _, n = _normal(quats, i)
         planes[i, 3] = _offset(means_m, i, t, n)
         for k in range(3):
@@ -125,8 +122,8 @@ def _add_pairs(lane, num_lanes, pairs, planes, camera, scalars, errors, sums):
     """Each lane sums its share of the pairs into a table of its own: no races, and the same bits every time."""
     gaussians, pixels, weights = pairs
     fx, fy, cx, cy, width, min_cosine = camera
-    count, out = len(weights), sums[lane]
-    for pair in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    out = sums[lane]
+    for pair in share_of(len(weights), lane, num_lanes):
         g, pixel = gaussians[pair], pixels[pair]
         ray_x, ray_y = (pixel % int(width) - cx) / fx, (pixel // int(width) - cy) / fy
         facing = planes[g, 0] * ray_x + planes[g, 1] * ray_y + planes[g, 2]

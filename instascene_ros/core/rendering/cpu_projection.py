@@ -17,7 +17,7 @@ import numpy as np
 
 from instascene_ros.core.rendering.contract import MIN_ALPHA, NEAR_M
 from instascene_ros.core.rendering.cpu_boxes import interval, write_box, write_scanned_box
-from instascene_ros.core.rendering.cpu_jit import compiled
+from instascene_ros.core.rendering.cpu_jit import compiled, share_of
 
 Vector = tuple[float, float, float]
 RECORD = 12  # cu cv  a0 a1 b0 b1  d0 p r  opacity, largest rho that counts, (free)
@@ -120,8 +120,7 @@ class Projected(NamedTuple):
 @no_type_check
 def project(lane: int, num_lanes: int, surfels: Surfels, view: View, out: Projected) -> None:
     """Fill `out`, whose boxes are zero."""
-    n = len(surfels.means_m)
-    for i in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
+    for i in share_of(len(surfels.means_m), lane, num_lanes):
         out.depths_m[i] = _project_one(surfels, i, view, out.records[i], out.boxes[i])
 
 
@@ -193,7 +192,6 @@ def unproject(
     lane: int, num_lanes: int, surfels: Surfels, view: View, gradients: np.ndarray, boxes: np.ndarray, out: Surfels
 ) -> None:
     """Fill the (zeroed) gradients of the columns from those of the records [N 10], where something was seen."""
-    n = len(boxes)
-    for i in range(n * lane // num_lanes, n * (lane + 1) // num_lanes):
+    for i in share_of(len(boxes), lane, num_lanes):
         if boxes[i, 1] > 0:
             _unproject_one(surfels, i, view, gradients[i], out)

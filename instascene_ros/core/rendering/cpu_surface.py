@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores
+from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
 
 
 def surface(
@@ -61,8 +61,7 @@ def _inverse_length(image, i):
 @compiled()
 @no_type_check
 def _surface(lane, num_lanes, image, alpha, rays, rgb, depth_m, normal, min_cosine):
-    count = len(alpha)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(alpha), lane, num_lanes):
         _, _, depth_m[i] = _depth(image, alpha, rays, i, min_cosine)
         inverse = _inverse_length(image, i)
         for k in range(3):
@@ -74,8 +73,7 @@ def _surface(lane, num_lanes, image, alpha, rays, rgb, depth_m, normal, min_cosi
 def _loss_gradient(lane, num_lanes, blended, targets, gain, numbers, gradient):
     (image, alpha, rays), (rgb, target_m, normals, tolerance_m, usable) = blended, targets
     min_cosine, min_alpha, depth_weight, normal_weight = numbers
-    count = len(alpha)
-    for i in range(count * lane // num_lanes, count * (lane + 1) // num_lanes):
+    for i in share_of(len(alpha), lane, num_lanes):
         out = gradient[i]
         out[:] = 0
         if not (usable[i] and alpha[i] > min_alpha):
