@@ -19,6 +19,7 @@ from instascene_ros.core.instances import Instances
 from instascene_ros.core.shape import SAME_SHARE, SAME_SHIFT_M, Samples, Shape, boxes
 from instascene_ros.core.support_plane import plane_of
 from instascene_ros.core.tracker import Tracker
+from instascene_ros.core.upload import uploaded
 
 PARTS = ("entries", "backdrops")
 
@@ -57,7 +58,7 @@ class Catalogue:
         samples = Samples(samples.points_m, samples.normals, samples.valid & (solid[rows] > 0).cpu().numpy())
         sums = surface_sums(gaussians, solid, len(ids))
         changed = self._measure(sums, counts, ids, anew, samples) | self._recount(sums, ids, as_it_was)
-        published = torch.from_numpy(np.where(np.isin(ids, list(self._entries)), ids, 0)).to(labels.device)[solid]
+        published = uploaded(np.where(np.isin(ids, list(self._entries)), ids, 0), labels.device)[solid]
         return changed, before - set(self._entries), published
 
     def _told_apart(
@@ -109,7 +110,7 @@ class Catalogue:
     ) -> Int64[Tensor, " N"]:
         """Columns of the instances that are kept, without crumbs."""
         table = np.where(np.isin(ids, list(kept)), np.arange(len(ids)), 0)
-        shown = torch.from_numpy(table).to(columns.device)[columns]
+        shown = uploaded(table, columns.device)[columns]
         return without_crumbs(gaussians.means_m.detach(), shown, self.config)
 
     def _measure(

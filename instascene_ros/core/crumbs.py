@@ -7,6 +7,7 @@ from scipy import sparse
 from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
+from instascene_ros.core.upload import uploaded
 
 MIN_PART_SHARE = 0.05  # parts smaller than this share of the largest part are noise
 AXIS_BITS = 16  # cells along an axis, in a key of label, x, y, z: 65,536
@@ -33,7 +34,7 @@ def without_crumbs(
     distinct, cell_of, sizes = torch.unique(keys, return_inverse=True, return_counts=True)
     noise = _noise(*torch.stack([distinct, sizes]).cpu().numpy())
     cleaned = labels.clone()
-    cleaned[rows] = torch.where(torch.from_numpy(noise).to(rows.device)[cell_of], 0, labels[rows])
+    cleaned[rows] = torch.where(uploaded(noise, rows.device)[cell_of], 0, labels[rows])
     return cleaned
 
 

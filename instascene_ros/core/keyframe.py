@@ -13,6 +13,7 @@ from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.frame_images import FrameImages, images_of
 from instascene_ros.core.rendering.render import ray_image
+from instascene_ros.core.upload import uploaded
 
 
 @dataclass
@@ -85,4 +86,4 @@ class Keyframe:
         return self.images.tolerance_m
 
     def _upload(self, image: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.require(image, requirements=("C", "W"))).to(self.device, non_blocking=True)
+        return uploaded(image, self.device)

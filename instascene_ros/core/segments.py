@@ -5,6 +5,7 @@ made on the map's device; what is decided from them, on the host, is a small mat
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn.functional import max_pool2d
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.frame_images import BINS
 from instascene_ros.core.masks import Masks
+from instascene_ros.core.rendering import cpu_masks
 from instascene_ros.core.rendering.contract import Trace
 from instascene_ros.core.replay import Replayed
 
@@ -23,7 +25,6 @@ REFERENCE_WIDTH_PX = 320  # pixel counts in the configuration are meant at this 
 BORDER_WEIGHT = 0.05
 THIN_SHARE = 0.5  # a mask of which more is border shows a thin thing
 THIN_BORDER_WEIGHT = 0.3
-MASKS_EACH = 2  # masks of one view that a Gaussian can be seen in
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,11 @@ class MaskTrace:
         so that what is only ever seen at a border still gets a label, and more in masks of thin things, which are all
         border.
         """
-        device, scale = trace.pixels.device, showing.shape[1] / REFERENCE_WIDTH_PX
-        width = len(masks) + 1
-        bins = BINS * (1 + len(masks) // BINS)
+        scale, num_masks = showing.shape[1] / REFERENCE_WIDTH_PX, len(masks)
+        bins = BINS * (1 + num_masks // BINS)
         of_pixel = _replayed_weights(labels, num_labels=bins, radius_px=max(1, round(config.border_px * scale))).weights
-        weight = of_pixel * showing / scale**2
-        in_view = torch.zeros(num_gaussians, dtype=torch.bool, device=device)
-        in_view[trace.gaussians] = True
-        rows = torch.nonzero(in_view)[:, 0]
-        rank = torch.cumsum(in_view, dim=0) - 1
-        cells = rank[trace.gaussians] * width + labels.reshape(-1)[trace.pixels]
-        sums = torch.zeros(len(rows) * width, device=device)
-        sums.index_add_(0, cells, trace.weights * weight.reshape(-1)[trace.pixels])
-        return cls(rows, *_heaviest(sums.reshape(-1, width)), masks.cut_off())
+        traced = _kernels(labels.device).traced
+        return cls(*traced(trace, num_gaussians, labels, of_pixel, showing, num_masks, scale**-2), masks.cut_off())
 
 
 class _PixelWeights(NamedTuple):
@@ -95,17 +88,6 @@ def _border(labels: Int64[Tensor, "H W"], radius_px: int) -> Bool[Tensor, "H W"]
     return most[0] != -most[1]
 
 
-def _heaviest(sums: Float32[Tensor, "V M"]) -> tuple[Int64[Tensor, "V 2"], Float32[Tensor, "V 2"]]:
-    """The heaviest columns of every row and their weights; column 0 is no mask."""
-    sums[:, 0] = 0
-    found = []
-    for _ in range(MASKS_EACH):
-        weights, columns = sums.max(dim=1)
-        found.append((torch.where(weights > 0, columns, 0), weights))
-        sums.scatter_(1, columns[:, None], 0.0)
-    return torch.stack([m for m, _ in found], dim=1), torch.stack([w for _, w in found], dim=1)
-
-
 @dataclass(frozen=True)
 class Overlap:
     """Blend weight that each mask (row 1..M; row 0 unused) shares with each label in view (columns), on the host."""
@@ -123,14 +105,9 @@ class Overlap:
         votes: Float32[Tensor, " V"] | None = None,
     ) -> "Overlap":
         """`column_of` tells the column of each Gaussian of the trace, `votes` what it has cast for that label."""
-        rows, columns = traced.num_masks + 1, len(labels)
-        sums = torch.zeros(2, rows * columns, device=column_of.device)
-        cells = traced.masks * columns + column_of[:, None]
-        sums[0].index_add_(0, cells.reshape(-1), traced.weights.reshape(-1))
-        if votes is not None:
-            sums[1].index_add_(0, cells[:, 0], votes)
-        weights, voted = sums.reshape(2, rows, columns).cpu().numpy()
-        weights[0] = voted[0] = 0
+        weights, voted = _kernels(column_of.device).overlap(
+            traced.masks, traced.weights, column_of, votes, traced.num_masks, len(labels)
+        ).cpu().numpy()  # fmt: skip
         return cls(labels, weights, voted)
 
     @property
@@ -158,3 +135,11 @@ class Overlap:
         real &= (self.weights >= config.min_visible_px) & (self.labels > 0)
         real[self.weights.argmax(axis=0), np.arange(len(self.labels))] = False
         return [(int(column), int(mask)) for mask, column in np.argwhere(real)]
+
+
+def _kernels(device: torch.device) -> ModuleType:
+    if device.type == "cuda":
+        from instascene_ros.core.rendering import mask_kernels
+
+        return mask_kernels
+    return cpu_masks

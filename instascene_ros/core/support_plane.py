@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.votes import winning_segments
+from instascene_ros.core.upload import uploaded
+from instascene_ros.core.votes import strike
 
 SIGMAS = 4.0  # of the surface's own roughness
 MIN_TOLERANCE_M = 0.006  # a mixture of two surfaces lies this far off either
@@ -44,28 +44,14 @@ def plane_of(points_m: Float32[np.ndarray, "P 3"], config: TrackingConfig) -> Pl
     return Plane(normal, offset, max(SIGMAS * sigma_m, MIN_TOLERANCE_M))
 
 
-def off_planes(gaussians: GaussianMap, planes: Sequence[Plane]) -> Bool[Tensor, "N P"]:
-    """Which Gaussians are off which planes."""
-    normals = torch.tensor(np.array([p.normal for p in planes]), dtype=torch.float32, device=gaussians.device)
-    limits = torch.tensor([(p.offset_m, p.tolerance_m) for p in planes], dtype=torch.float32, device=gaussians.device)
-    return (gaussians.means_m.detach() @ normals.T - limits[:, 0]).abs() > limits[:, 1]
-
-
 def strike_votes(
-    gaussians: GaussianMap, off: Bool[Tensor, "N P"], plane_of_segment: Int64[Tensor, " S"], config: TrackingConfig
-) -> None:
-    """Take votes for a support surface's segments back from the Gaussians that are off its plane.
+    gaussians: GaussianMap, planes: Sequence[Plane], plane_of_segment: Int64[np.ndarray, " S"], config: TrackingConfig
+) -> Bool[Tensor, " N"]:
+    """Take votes for a support surface's segments back from the Gaussians that are off its plane; which are off all?
 
-    `plane_of_segment` is the column of each segment's plane, -1 = of none. A segment that is not flat itself is left
+    `plane_of_segment` is the index of each segment's plane, -1 = of none. A segment that is not flat itself is left
     alone: it is an object that the views have not told from its support yet.
     """
-    num_segments = len(plane_of_segment)
-    winners, _ = winning_segments(gaussians)
-    column = plane_of_segment[winners]
-    astray = (column >= 0) & off.gather(1, column.clamp(min=0)[:, None])[:, 0]
-    total = torch.bincount(winners, minlength=num_segments)
-    flat = torch.bincount(winners[astray], minlength=num_segments) <= (1 - config.min_flat_share) * total
-    columns = torch.where(flat, plane_of_segment, -1)[gaussians.vote_ids.long()]  # [N 4]
-    void = (columns >= 0) & off.gather(1, columns.clamp(min=0))
-    gaussians.vote_ids.masked_fill_(void, 0)
-    gaussians.vote_weights.masked_fill_(void, 0.0)
+    rows = np.array([(*p.normal, p.offset_m, p.tolerance_m) for p in planes], np.float32)
+    tables = uploaded(rows, gaussians.device), uploaded(plane_of_segment, gaussians.device)
+    return strike(gaussians, *tables, 1 - config.min_flat_share)

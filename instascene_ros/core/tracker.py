@@ -21,8 +21,19 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.identities import Identities
 from instascene_ros.core.record import InstanceRecord
 from instascene_ros.core.segments import MaskTrace, Overlap
-from instascene_ros.core.support_plane import Plane, off_planes, strike_votes
-from instascene_ros.core.votes import FAINT, cast, move_votes, spread, winning_labels, winning_segments, withdraw
+from instascene_ros.core.support_plane import Plane, strike_votes
+from instascene_ros.core.upload import uploaded
+from instascene_ros.core.votes import (
+    FAINT,
+    cast,
+    choices,
+    move_votes,
+    segment_sizes,
+    spread,
+    winning_labels,
+    winning_segments,
+    withdraw,
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class Tracker:
         table = np.zeros(self.next_segment, np.int64)
         if self.identities.instance_of:
             table[list(self.identities.instance_of)] = list(self.identities.instance_of.values())
-        return winning_labels(gaussians, torch.from_numpy(table).to(gaussians.device))
+        return winning_labels(gaussians, uploaded(table, gaussians.device))
 
     def forget(self, segments: set[int], gaussians: GaussianMap) -> None:
         """Drop segments and every vote for them: their numbers may be given out again."""
@@ -98,7 +109,7 @@ class Tracker:
         """Column of each label; labels that are not listed fall into column 0."""
         table = np.zeros(max(self.next_segment, int(labels.max()) + 1), np.int64)
         table[labels] = np.arange(len(labels))
-        return torch.from_numpy(table).to(device)
+        return uploaded(table, device)
 
     def recount(self, gaussians: GaussianMap) -> None:
         """Take the map as it is now: Gaussians that are gone by now were not lost to a view."""
@@ -108,8 +119,7 @@ class Tracker:
         self.sizes = {s: sizes[s] for s in self.identities.instance_of}
 
     def _sizes(self, gaussians: GaussianMap) -> dict[int, int]:
-        winners, _ = winning_segments(gaussians)
-        return dict(enumerate(torch.bincount(winners, minlength=self.next_segment).tolist()))
+        return dict(enumerate(segment_sizes(gaussians, self.next_segment).tolist()))
 
     def _miss_lost(self, sizes: dict[int, int], look: _Look) -> None:
         """Note which instances in view lost Gaussians since the last keyframe: views looked through them.
@@ -126,8 +136,7 @@ class Tracker:
 
     def _look(self, traced: MaskTrace, gaussians: GaussianMap) -> _Look:
         segments = self._segments()
-        winner_of, votes = winning_segments(gaussians, traced.gaussians)
-        winner_of = torch.where(votes > FAINT, winner_of, 0)
+        winner_of, votes = winning_segments(gaussians, traced.gaussians, FAINT)
         column_of = self._column_of(segments, winner_of.device)[winner_of]
         return _Look(winner_of, column_of, Overlap.of(traced, segments, column_of, votes))
 
@@ -146,7 +155,7 @@ class Tracker:
             part_of[mask, column] = self._new_part(int(overlap.labels[column]), views_together)
         if not part_of.any():
             return False
-        new_of = torch.from_numpy(part_of).to(look.column_of.device)[traced.masks[:, 0], look.column_of]
+        new_of = uploaded(part_of, look.column_of.device)[traced.masks[:, 0], look.column_of]
         move_votes(gaussians, traced.gaussians, look.winner_of, torch.where(new_of > 0, new_of, look.winner_of))
         return True
 
@@ -159,11 +168,10 @@ class Tracker:
         home = np.array([container_of.get(s, -1) for s in overlap.labels.tolist()])
         target = np.array([0] + [self._target(m, overlap, home) for m in range(1, traced.num_masks + 1)])
         device = look.column_of.device
-        at_home = torch.from_numpy(home).to(device)[look.column_of][:, None] == traced.masks  # [V 2]
-        choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
-        cast(gaussians, traced.gaussians, choice, traced.weights)
-        clear = self._strike(gaussians)
-        spread(gaussians, traced.gaussians, clear[traced.gaussians], self.config.spread_radius_m)
+        tables = uploaded(home, device), uploaded(target, device)
+        chosen = choices(look.winner_of, look.column_of, traced.masks, *tables)
+        cast(gaussians, traced.gaussians, chosen, traced.weights)
+        spread(gaussians, traced.gaussians, self._strike(gaussians), self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}
 
     def _strike(self, gaussians: GaussianMap) -> Bool[Tensor, " N"]:
@@ -174,9 +182,7 @@ class Tracker:
         plane_of_segment = np.full(self.next_segment, -1, np.int64)
         for column, instance in enumerate(self.planes):
             plane_of_segment[self.identities.segments_of[instance]] = column
-        off = off_planes(gaussians, list(self.planes.values()))
-        strike_votes(gaussians, off, torch.from_numpy(plane_of_segment).to(gaussians.device), self.config)
-        return off.all(dim=1)
+        return strike_votes(gaussians, list(self.planes.values()), plane_of_segment, self.config)
 
     def _target(self, mask: int, overlap: Overlap, home: Int64[np.ndarray, " S"]) -> int:
         """Segment that unlabelled Gaussians of a mask join; 0 = none (the mask covers several objects).

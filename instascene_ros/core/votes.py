@@ -8,43 +8,49 @@ that shared masks for a while, their segments are regrouped and no vote has to b
 """
 
 from collections.abc import Collection
+from types import ModuleType
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, Integer
 from torch import Tensor
 
-from instascene_ros.core.gaussian_map import NUM_VOTES, GaussianMap
-from instascene_ros.core.geometry import rotation_from_quats
+from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.rendering import cpu_votes
+from instascene_ros.core.upload import uploaded
 
 FAINT = 0.01  # weight of a vote that no mask stands behind
 
 
 def winning_segments(
-    gaussians: GaussianMap, rows: Int64[Tensor, " R"] | None = None
+    gaussians: GaussianMap, rows: Int64[Tensor, " R"] | None = None, least: float = 0.0
 ) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
-    """Segment with the heaviest vote of each of `rows`, by default all (0 = none), and the weight of that vote."""
-    if gaussians.device.type == "cuda":
-        from instascene_ros.core.rendering import vote_kernels
+    """Segment with the heaviest vote of each of `rows`, by default all, and the weight of that vote.
 
-        return vote_kernels.winners(gaussians.vote_ids, gaussians.vote_weights, rows)
-    chosen = slice(None) if rows is None else rows
-    weights, best = gaussians.vote_weights[chosen].max(dim=1, keepdim=True)
-    return gaussians.vote_ids[chosen].gather(1, best)[:, 0].long(), weights[:, 0]
+    Votes of no more than `least` are for none: segment 0.
+    """
+    return _kernels(gaussians.device).winners(gaussians.vote_ids, gaussians.vote_weights, rows, least)
+
+
+def segment_sizes(gaussians: GaussianMap, num_segments: int) -> Integer[Tensor, " S"]:
+    """Gaussians that each segment has the heaviest vote of; entry 0: that have none."""
+    return _kernels(gaussians.device).sizes(gaussians.vote_ids, gaussians.vote_weights, num_segments)
 
 
 def winning_labels(gaussians: GaussianMap, label_of: Int64[Tensor, " S"]) -> Int64[Tensor, " N"]:
     """Label with the heaviest votes of each Gaussian (0 = none), where segments of one label count together."""
-    if gaussians.device.type == "cuda":
-        from instascene_ros.core.rendering import vote_kernels
+    return _kernels(gaussians.device).labels(gaussians.vote_ids, gaussians.vote_weights, label_of)
 
-        return vote_kernels.labels(gaussians.vote_ids, gaussians.vote_weights, label_of)
-    labels = label_of[gaussians.vote_ids.long()].unbind(1)  # 4 of [N]
-    weights = gaussians.vote_weights.unbind(1)
-    best, most = torch.zeros_like(labels[0]), torch.zeros_like(weights[0])
-    for label in labels:
-        total = sum((labels[k] == label) * weights[k] for k in range(NUM_VOTES)) * (label > 0)
-        best, most = torch.where(total > most, label, best), torch.maximum(total, most)
-    return best
+
+def choices(
+    winner_of: Int64[Tensor, " V"], column_of: Int64[Tensor, " V"], masks: Int64[Tensor, "V 2"],
+    home: Int64[Tensor, " S"], target: Int64[Tensor, " M"],
+) -> Int64[Tensor, "V 2"]:  # fmt: skip
+    """Segment that each Gaussian votes for in either mask: its own where the mask is its home, else the mask's target.
+
+    `home` is the mask that holds each column, `target` the segment that each mask's other Gaussians join.
+    """
+    return _kernels(masks.device).choices(winner_of, column_of, masks, home, target)
 
 
 def cast(
@@ -54,32 +60,10 @@ def cast(
     weights: Float32[Tensor, "R K"],
 ) -> None:
     """Add K votes for each of `rows`, which are distinct, one after the other; segment 0 is no vote."""
-    if gaussians.device.type == "cuda":
-        from instascene_ros.core.rendering import vote_kernels
-
-        vote_kernels.cast(gaussians.vote_ids, gaussians.vote_weights, rows, segments, weights)
-        return
-    for segment, weight in zip(segments.unbind(1), weights.unbind(1), strict=True):
-        _cast_one(gaussians, rows, segment, weight)
+    _kernels(gaussians.device).cast(gaussians.vote_ids, gaussians.vote_weights, rows, segments, weights)
 
 
-def _cast_one(
-    gaussians: GaussianMap, rows: Int64[Tensor, " R"], segments: Int64[Tensor, " R"], weights: Float32[Tensor, " R"]
-) -> None:
-    ids, sums = gaussians.vote_ids[rows], gaussians.vote_weights[rows]  # [R 4]
-    same = ids == segments[:, None]
-    known = same.any(dim=1)
-    slot = torch.where(known, same.int().argmax(dim=1), sums.argmin(dim=1))[:, None]  # free slots weigh 0
-    held = sums.gather(1, slot)[:, 0]
-    # Too light to displace a vote of a full table.
-    stays = (segments <= 0) | (weights <= 0) | (~known & (held > weights))
-    total = torch.where(known, held, 0.0) + weights
-    chosen = torch.where(stays, ids.gather(1, slot)[:, 0].long(), segments)
-    gaussians.vote_ids[rows] = ids.scatter(1, slot, chosen.int()[:, None])
-    gaussians.vote_weights[rows] = sums.scatter(1, slot, torch.where(stays, held, total)[:, None])
-
-
-def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor, " R"], radius_m: float) -> None:
+def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor, " N"], radius_m: float) -> None:
     """Those of `rows` without a vote faintly vote as the surface around them does: the surest of the same cell.
 
     So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
@@ -87,18 +71,20 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
     what is `clear` of all support surfaces keeps to itself: there only what masks said is passed on, since noise around
     the feet of objects would carry their labels away over the table.
     """
-    segments, votes = winning_segments(gaussians, rows)
-    cells = (gaussians.means_m[rows].detach() / radius_m).floor().long() & 0xFFFFF
-    normals = rotation_from_quats(gaussians.quats_wxyz[rows].detach())[..., 2]
-    axis = normals.abs().argmax(dim=1, keepdim=True)
-    facing = (axis + 3 * (normals.gather(1, axis) > 0))[:, 0] + 6 * clear
-    keys = ((facing << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
-    _, cell_of = torch.unique(keys, return_inverse=True)
-    most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")
-    surest = (votes == most[cell_of]) & (votes > FAINT * clear)
-    segment_of = torch.zeros_like(segments).scatter_reduce_(0, cell_of, torch.where(surest, segments, 0), "amax")
-    taken = torch.where(votes > 0, 0, segment_of[cell_of])
-    cast(gaussians, rows, taken[:, None], torch.full_like(votes, FAINT)[:, None])
+    columns = gaussians.means_m, gaussians.quats_wxyz, gaussians.vote_ids, gaussians.vote_weights
+    _kernels(gaussians.device).spread(*columns, rows, clear, radius_m, FAINT)
+
+
+def strike(
+    gaussians: GaussianMap, planes: Float32[Tensor, "P 5"], plane_of: Int64[Tensor, " S"], bent_share: float
+) -> Bool[Tensor, " N"]:
+    """Take votes for a segment back from the Gaussians that are off its plane; returns which are off all planes.
+
+    A plane is its normal, offset and tolerance (m); `plane_of` is the one of each segment, -1 = none. A segment of
+    which more than `bent_share` is off its plane keeps its votes.
+    """
+    columns = gaussians.means_m, gaussians.vote_ids, gaussians.vote_weights
+    return _kernels(gaussians.device).strike(*columns, planes, plane_of, bent_share)
 
 
 def move_votes(
@@ -111,7 +97,15 @@ def move_votes(
 
 def withdraw(gaussians: GaussianMap, segments: Collection[int]) -> None:
     """Take back every vote for some segments."""
-    gone = torch.tensor(sorted(segments), dtype=torch.int32, device=gaussians.device)
+    gone = uploaded(np.array(sorted(segments), np.int32), gaussians.device)
     void = torch.isin(gaussians.vote_ids, gone)
     gaussians.vote_ids.masked_fill_(void, 0)
     gaussians.vote_weights.masked_fill_(void, 0.0)
+
+
+def _kernels(device: torch.device) -> ModuleType:
+    if device.type == "cuda":
+        from instascene_ros.core.rendering import gpu_votes
+
+        return gpu_votes
+    return cpu_votes

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, no_type_check
 
 import numba
+import numpy as np
+from torch import Tensor
 
 # Off in numba by default; blending is four times slower without (see cpu_vectors).
 numba.config.SLP_VECTORIZE = 1
@@ -40,6 +42,11 @@ def compiled(inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..
         return kernel
 
     return compile_lazily
+
+
+def arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """For a kernel: sharing the memory of tensors that are contiguous."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 @compiled(inline=True)

@@ -8,50 +8,54 @@ import triton.language as tl
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
+from instascene_ros.core.rendering.vote_slots import heaviest, slots
+
 BLOCK = 256
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 @no_type_check
-def _slots(table, i, ok):
-    """The four entries of a row."""
-    return (
-        tl.load(table + 4 * i, ok, 0),
-        tl.load(table + 4 * i + 1, ok, 0),
-        tl.load(table + 4 * i + 2, ok, 0),
-        tl.load(table + 4 * i + 3, ok, 0),
-    )
-
-
-@triton.jit
-@no_type_check
-def _heaviest(w0, w1, w2, w3):
-    """Slot of the heaviest vote, the first of equals, and its weight."""
-    most = tl.maximum(tl.maximum(w0, w1), tl.maximum(w2, w3))
-    return tl.where(w0 == most, 0, tl.where(w1 == most, 1, tl.where(w2 == most, 2, 3))), most
-
-
-@triton.jit
-@no_type_check
-def _winners(ids, weights, rows, winners, votes, num_rows, ALL: tl.constexpr, BLOCK: tl.constexpr):
+def _winners(ids, weights, rows, winners, votes, num_rows, least, ALL: tl.constexpr, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = k < num_rows
     i = k
     if not ALL:
         i = tl.load(rows + k, ok, 0)
-    w0, w1, w2, w3 = _slots(weights, i, ok)
-    slot, most = _heaviest(w0, w1, w2, w3)
-    tl.store(winners + k, tl.load(ids + 4 * i + slot, ok, 0).to(tl.int64), ok)
+    w0, w1, w2, w3 = slots(weights, i, ok)
+    slot, most = heaviest(w0, w1, w2, w3)
+    winner = tl.load(ids + 4 * i + slot, ok, 0).to(tl.int64)
+    tl.store(winners + k, tl.where(most > least, winner, 0), ok)
     tl.store(votes + k, most, ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
+@no_type_check
+def _sizes(ids, weights, sizes, num_rows, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ok = i < num_rows
+    w0, w1, w2, w3 = slots(weights, i, ok)
+    slot, _ = heaviest(w0, w1, w2, w3)
+    tl.atomic_add(sizes + tl.load(ids + 4 * i + slot, ok, 0), 1, ok, sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["num_rows"])
+@no_type_check
+def _choices(winner_of, column_of, masks, home, target, choices, num_rows, BLOCK: tl.constexpr):
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    ok = k < num_rows
+    winner, at = tl.load(winner_of + k, ok, 0), tl.load(home + tl.load(column_of + k, ok, 0), ok, 0)
+    for each in tl.static_range(2):
+        mask = tl.load(masks + 2 * k + each, ok, 0)
+        tl.store(choices + 2 * k + each, tl.where(at == mask, winner, tl.load(target + mask, ok, 0)), ok)
+
+
+@triton.jit(do_not_specialize=["num_rows"])
 @no_type_check
 def _labels(ids, weights, label_of, labels, num_rows, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = i < num_rows
-    s0, s1, s2, s3 = _slots(ids, i, ok)
-    w0, w1, w2, w3 = _slots(weights, i, ok)
+    s0, s1, s2, s3 = slots(ids, i, ok)
+    w0, w1, w2, w3 = slots(weights, i, ok)
     l0, l1 = tl.load(label_of + s0, ok, 0), tl.load(label_of + s1, ok, 0)
     l2, l3 = tl.load(label_of + s2, ok, 0), tl.load(label_of + s3, ok, 0)
     best, most = tl.zeros_like(l0), tl.zeros_like(w0)
@@ -64,14 +68,14 @@ def _labels(ids, weights, label_of, labels, num_rows, BLOCK: tl.constexpr):
     tl.store(labels + i, best, ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 @no_type_check
 def _cast(ids, weights, rows, segments, added, num_rows, EACH: tl.constexpr, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = k < num_rows
     i = tl.load(rows + k, ok, 0)
-    s0, s1, s2, s3 = _slots(ids, i, ok)
-    w0, w1, w2, w3 = _slots(weights, i, ok)
+    s0, s1, s2, s3 = slots(ids, i, ok)
+    w0, w1, w2, w3 = slots(weights, i, ok)
     for each in tl.static_range(EACH):
         segment = tl.load(segments + EACH * k + each, ok, 0).to(tl.int32)
         weight = tl.load(added + EACH * k + each, ok, 0.0)
@@ -98,15 +102,36 @@ def _cast(ids, weights, rows, segments, added, num_rows, EACH: tl.constexpr, BLO
 
 
 def winners(
-    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"] | None
+    ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], rows: Int64[Tensor, " R"] | None, least: float
 ) -> tuple[Int64[Tensor, " R"], Float32[Tensor, " R"]]:
     """See `votes.winning_segments`; without `rows`, of all."""
     count = len(ids) if rows is None else len(rows)
     found, votes = torch.empty(count, dtype=torch.int64, device=ids.device), weights.new_empty(count)
     if count:
         chosen, grid = ids if rows is None else rows, (triton.cdiv(count, BLOCK),)
-        _winners[grid](ids, weights, chosen, found, votes, count, ALL=rows is None, BLOCK=BLOCK)
+        _winners[grid](ids, weights, chosen, found, votes, count, least, ALL=rows is None, BLOCK=BLOCK)
     return found, votes
+
+
+def sizes(ids: Int32[Tensor, "N 4"], weights: Float32[Tensor, "N 4"], num_segments: int) -> Int32[Tensor, " S"]:
+    """See `votes.segment_sizes`."""
+    found = ids.new_zeros(num_segments)
+    if len(ids):
+        _sizes[(triton.cdiv(len(ids), BLOCK),)](ids, weights, found, len(ids), BLOCK=BLOCK)
+    return found
+
+
+def choices(
+    winner_of: Int64[Tensor, " V"], column_of: Int64[Tensor, " V"], masks: Int64[Tensor, "V 2"],
+    home: Int64[Tensor, " S"], target: Int64[Tensor, " M"],
+) -> Int64[Tensor, "V 2"]:  # fmt: skip
+    """See `votes.choices`."""
+    found = torch.empty_like(masks)
+    if len(masks):
+        _choices[(triton.cdiv(len(masks), BLOCK),)](
+            winner_of, column_of, masks, home, target, found, len(masks), BLOCK=BLOCK
+        )
+    return found
 
 
 def labels(
