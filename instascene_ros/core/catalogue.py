@@ -43,7 +43,8 @@ class Catalogue:
         """
         ids = np.array([0, *sorted(tracker.records.keys() & tracker.identities.segments_of.keys())], np.int64)
         columns = columns_of(ids, labels)
-        counts = torch.bincount(columns, minlength=len(ids)).cpu().numpy()
+        counts = torch.zeros(len(ids), dtype=torch.int64, device=columns.device)
+        counts = counts.index_add_(0, columns, torch.ones_like(columns)).cpu().numpy()  # bincount waits for a GPU twice
         enough = counts >= self.config.min_gaussians
         before, looked_at = set(self._entries), set(touched) | self._entries.keys() - set(ids[enough].tolist())
         chosen = np.array([c for c in range(1, len(ids)) if enough[c] and int(ids[c]) in looked_at], np.int64)

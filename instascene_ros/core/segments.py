@@ -95,6 +95,7 @@ class Overlap:
     labels: Int64[np.ndarray, " S"]  # segment or instance of each column; the first is 0 = none
     weights: Float32[np.ndarray, "M S"]
     votes: Float32[np.ndarray, "M S"]  # weight of the votes that the Gaussians which the mask shows most have for it
+    in_view: Bool[np.ndarray, " S"]  # has any Gaussian that the view shows, in a mask or not
 
     @classmethod
     def of(
@@ -108,7 +109,9 @@ class Overlap:
         weights, voted = _kernels(column_of.device).overlap(
             traced.masks, traced.weights, column_of, votes, traced.num_masks, len(labels)
         ).cpu().numpy()  # fmt: skip
-        return cls(labels, weights, voted)
+        in_view = weights[0] > 0
+        weights[0] = 0
+        return cls(labels, weights, voted, in_view)
 
     @property
     def visible(self) -> Float32[np.ndarray, " S"]:

@@ -126,9 +126,7 @@ class Tracker:
 
         What is out of view may have left the map for other reasons, such as its bounds.
         """
-        counts = torch.bincount(look.column_of, minlength=len(look.overlap.labels)).tolist()
-        segments = [s for s, count in zip(look.overlap.labels.tolist(), counts, strict=True) if count]
-        in_view = {self.identities.instance_of.get(s) for s in segments}
+        in_view = {self.identities.instance_of.get(s) for s in look.overlap.labels[look.overlap.in_view].tolist()}
         for segment, before in self.sizes.items():
             instance = self.identities.instance_of.get(segment)
             if instance in in_view and instance in self.records:

@@ -193,6 +193,7 @@ def test_masks_of_traced_gaussians_and_what_they_share(device: str) -> None:
     np.testing.assert_allclose(overlap.weights[1:], shared[1:], rtol=1e-4)
     np.testing.assert_allclose(overlap.votes[1:], voted[1:])
     assert not overlap.weights[0].any() and not overlap.votes[0].any()
+    assert overlap.in_view.tolist() == [bool((columns == c).any()) for c in range(4)]
 
 
 def test_sums_over_surfaces(device: str) -> None:

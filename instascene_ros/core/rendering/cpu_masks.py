@@ -30,7 +30,7 @@ def overlap(
     masks: Int64[Tensor, "V 2"], weights: Float32[Tensor, "V 2"], columns: Int64[Tensor, " V"],
     votes: Float32[Tensor, " V"] | None, num_masks: int, num_columns: int,
 ) -> Float32[Tensor, "2 M S"]:  # fmt: skip
-    """See `segments.Overlap.of`."""
+    """See `segments.Overlap.of`; the weights of row 0, which is no mask, are numbers of Gaussians."""
     sums = torch.zeros(2, num_masks + 1, num_columns)
     _overlap(*arrays(masks, weights, columns, torch.zeros(len(masks)) if votes is None else votes, sums))
     return sums
@@ -77,6 +77,7 @@ def _sum(gaussians, pixels, weights, rank, labels, pixel_weights, showing, sums,
 @no_type_check
 def _overlap(masks, weights, columns, votes, sums):
     for k in range(len(masks)):
+        sums[0, 0, columns[k]] += 1
         for each in range(2):
             if masks[k, each] > 0:
                 sums[0, masks[k, each], columns[k]] += weights[k, each]

@@ -55,6 +55,7 @@ def _overlap(
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = k < num_rows
     column = tl.load(columns + k, ok, 0)
+    tl.atomic_add(sums + column, 1.0 + 0.0 * column, ok, sem="relaxed")
     for each in tl.static_range(2):
         mask = tl.load(masks + 2 * k + each, ok, 0)
         weight = tl.load(weights + 2 * k + each, ok, 0.0)
@@ -89,7 +90,7 @@ def overlap(
     masks: Int64[Tensor, "V 2"], weights: Float32[Tensor, "V 2"], columns: Int64[Tensor, " V"],
     votes: Float32[Tensor, " V"] | None, num_masks: int, num_columns: int,
 ) -> Float32[Tensor, "2 M S"]:  # fmt: skip
-    """See `segments.Overlap.of`."""
+    """See `cpu_masks.overlap`."""
     sums = weights.new_zeros(2, num_masks + 1, num_columns)
     if len(masks):
         _overlap[(triton.cdiv(len(masks), BLOCK),)](
