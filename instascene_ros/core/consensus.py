@@ -8,7 +8,7 @@ A pair's counts are a Beta posterior: `supporters` views found the two together,
 between them, and the prior is that things are as they stand.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -57,6 +57,23 @@ class ConsensusGraph:
         """Add evidence about one pair; old evidence fades once `consensus_memory` views are in."""
         counts = np.array([[observers, supporters]], np.float64)
         self._counts.add(np.array([a]), np.array([b]), counts, self.config.consensus_memory)
+
+    def cheapest_weld(self, segments: Sequence[int], sizes: Sequence[int]) -> tuple[int, int]:
+        """The two of some segments that are best made one, the smaller one first.
+
+        If they are of two objects after all, it is the smaller one that is lost: that risk, in Gaussians, is least.
+        """
+        order = np.argsort(np.array(sizes), kind="stable")
+        counts, _ = self._counts.between(np.array(segments, np.int64)[order])
+        apart = (counts[..., 0] - counts[..., 1] + 1) / (counts[..., 0] + 2)  # Laplace's rule of succession
+        risk = np.array(sizes)[order][:, None] * apart
+        risk[np.tril_indices(len(order))] = np.inf
+        small, large = np.unravel_index(int(risk.argmin()), risk.shape)
+        return segments[order[small]], segments[order[large]]
+
+    def fold(self, segment: int, whole: int) -> None:
+        """A segment becomes part of another."""
+        self._counts.fold(segment, whole)
 
     def forget(self, segment: int) -> None:
         """Drop a segment that no longer exists."""

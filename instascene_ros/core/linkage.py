@@ -26,31 +26,35 @@ def linked(
 @njit(cache=True)
 @no_type_check
 def _linked(counts, known, together, bond, prior_views, least):
+    """Each group remembers its best partner, and looks for it again only when it may be the next to join."""
     n = len(bond)
     group_of, ratio, best = np.arange(n), np.full((n, n), NOT_LINKED), np.zeros(n, np.int64)
+    most, stale = np.full(n, NOT_LINKED), np.zeros(n, np.bool_)
     for i in range(n):
         for j in range(n):
             ratio[i, j] = _consensus(i, j, counts, known, together, prior_views)
         best[i] = ratio[i].argmax()
+        most[i] = ratio[i, best[i]]
     for i in range(n):
         if bond[i] != i:
-            _join(bond[i], i, group_of, counts, known, together, ratio, best, prior_views)
+            _join(bond[i], i, group_of, counts, known, together, ratio, best, most, stale, prior_views)
     while n:
-        row = _strongest(ratio, best)
-        if ratio[row, best[row]] < least:
+        row = _strongest(ratio, best, most, stale)
+        if most[row] < least:
             break
         keep, drop = min(row, best[row]), max(row, best[row])
-        _join(keep, drop, group_of, counts, known, together, ratio, best, prior_views)
+        _join(keep, drop, group_of, counts, known, together, ratio, best, most, stale, prior_views)
     return group_of
 
 
 @njit(cache=True)
 @no_type_check
-def _strongest(ratio, best):
-    row = 0
-    for i in range(1, len(best)):
-        if ratio[i, best[i]] > ratio[row, best[row]]:
-            row = i
+def _strongest(ratio, best, most, stale):
+    row = most.argmax()
+    while stale[row]:
+        best[row], stale[row] = ratio[row].argmax(), False
+        most[row] = ratio[row, best[row]]
+        row = most.argmax()
     return row
 
 
@@ -64,8 +68,8 @@ def _consensus(i, j, counts, known, together, prior_views):
 
 @njit(cache=True)
 @no_type_check
-def _join(keep, drop, group_of, counts, known, together, ratio, best, prior_views):
-    """Fold group `drop` into group `keep`; each group remembers its best partner, so that a join is linear."""
+def _join(keep, drop, group_of, counts, known, together, ratio, best, most, stale, prior_views):
+    """Fold group `drop` into group `keep`, in linear time: where a best partner is gone, `most` stays as a bound."""
     n = len(best)
     for j in range(n):
         group_of[j] = keep if group_of[j] == drop else group_of[j]
@@ -78,7 +82,9 @@ def _join(keep, drop, group_of, counts, known, together, ratio, best, prior_view
     for j in range(n):
         ratio[keep, j] = ratio[j, keep] = _consensus(keep, j, counts, known, together, prior_views)
     for i in range(n):
-        if i == keep or best[i] == keep or best[i] == drop:
-            best[i] = ratio[i].argmax()
-        elif ratio[i, keep] > ratio[i, best[i]]:
-            best[i] = keep
+        stale[i] = stale[i] or best[i] == keep or best[i] == drop
+        if ratio[i, keep] > most[i]:
+            best[i], most[i], stale[i] = keep, ratio[i, keep], False
+    for i in (keep, drop):
+        best[i], stale[i] = ratio[i].argmax(), False
+        most[i] = ratio[i, best[i]]

@@ -36,6 +36,18 @@ class PairCounts:
     def forget(self, segment: int) -> None:
         _forget(self._keys, segment)
 
+    def fold(self, segment: int, whole: int) -> None:
+        """`segment` becomes part of `whole`: what more views say about either and a third holds for both."""
+        mine = (self._keys >= 0) & ((self._keys >> 31 == segment) | (self._keys & LOW == segment))
+        keys, counts = self._keys[mine], self._counts[mine]
+        for other, given in zip(((keys >> 31) + (keys & LOW) - segment).tolist(), counts, strict=True):
+            if other != whole and given[0] > (self.of(whole, other) or (0.0,))[0]:
+                self._reserve(1)
+                at = _find(self._keys, _key(whole, other))
+                self._taken += int(self._keys[at] == FREE)
+                self._keys[at], self._counts[at] = _key(whole, other), given
+        self.forget(segment)
+
     def between(
         self, segments: Int64[np.ndarray, " A"]
     ) -> tuple[Float64[np.ndarray, "A A 2"], Bool[np.ndarray, "A A"]]:

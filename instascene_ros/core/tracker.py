@@ -27,6 +27,7 @@ from instascene_ros.core.votes import (
     FAINT,
     cast,
     choices,
+    fold_votes,
     move_votes,
     segment_sizes,
     spread,
@@ -221,8 +222,24 @@ class Tracker:
         changed = self.identities.regroup(groups, lambda segment: sizes[segment])
         for instance in changed & self.records.keys() & self.identities.merged_into.keys():
             self.absorb(self.identities.merged_into[instance], instance)
+        self._weld(active - empty, sizes, gaussians)
         self._remember_sizes(sizes)
         return changed
+
+    def _weld(self, segments: set[int], sizes: dict[int, int], gaussians: GaussianMap) -> None:
+        """Keep instances to so many segments: errors of masks go on to cut them, and each costs time at every view."""
+        into: dict[int, int] = {}
+        for instance in {self.identities.instance_of[s] for s in segments}:
+            parts = list(self.identities.segments_of[instance])
+            while len(parts) > self.config.max_segments:
+                part, whole = self.consensus.cheapest_weld(parts, [sizes[s] for s in parts])
+                self.consensus.fold(part, whole)
+                self.identities.forget(part)
+                sizes[whole] += sizes.pop(part)
+                parts.remove(part)
+                into |= {part: whole} | {s: whole for s, w in into.items() if w == part}
+        if into:
+            fold_votes(gaussians, into)
 
     def absorb(self, keeper: int, absorbed: int) -> None:
         """Hand over what is remembered of an instance that was merged into another."""

@@ -7,7 +7,7 @@ Votes are for segments, which are finer than any verdict on what is one object: 
 that shared masks for a while, their segments are regrouped and no vote has to be taken back.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import ModuleType
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64, Integer
 from torch import Tensor
 
-from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.gaussian_map import NUM_VOTES, GaussianMap
 from instascene_ros.core.rendering import cpu_votes
 from instascene_ros.core.upload import uploaded
 
@@ -93,6 +93,23 @@ def move_votes(
     """Hand the votes that each of `rows` gave segment `old` to its segment `new`, which has none there yet."""
     ids = gaussians.vote_ids[rows]
     gaussians.vote_ids[rows] = torch.where(ids == old[:, None], new[:, None].int(), ids)
+
+
+def fold_votes(gaussians: GaussianMap, into: Mapping[int, int]) -> None:
+    """Votes for a segment count for the one that it becomes part of."""
+    table = np.arange(1 + max(int(gaussians.vote_ids.max()), *into), dtype=np.int64)
+    table[list(into)] = list(into.values())
+    ids = uploaded(table, gaussians.device)[gaussians.vote_ids.long()]  # [N 4]
+    weights = gaussians.vote_weights.clone()
+    for slot in range(1, NUM_VOTES):  # to the first slot of the same segment
+        same = (ids[:, :slot] == ids[:, slot, None]) & (ids[:, slot, None] > 0)
+        first = same.int().argmax(dim=1, keepdim=True)
+        twice = same.any(dim=1)
+        weights.scatter_add_(1, first, torch.where(twice, weights[:, slot], 0.0)[:, None])
+        weights[:, slot].masked_fill_(twice, 0.0)
+        ids[:, slot].masked_fill_(twice, 0)
+    gaussians.vote_ids.copy_(ids)
+    gaussians.vote_weights.copy_(weights)
 
 
 def withdraw(gaussians: GaussianMap, segments: Collection[int]) -> None:

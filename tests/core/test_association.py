@@ -119,6 +119,20 @@ def test_state_does_not_grow_with_the_number_of_masks_seen() -> None:
     assert sizes[-1][0] <= 1.3 * sizes[2][0] and sizes[-1][1] <= 1.5 * sizes[2][1], sizes
 
 
+def test_masks_that_err_for_ever_cut_an_object_into_so_many_parts_and_no_more() -> None:
+    config, rng = TrackingConfig(max_segments=4), np.random.default_rng(3)
+    world = World(2, config)
+    world.see(alone(0, 1))
+    before = ids_of(world)
+    for _ in range(120):
+        cut, end = np.sort(rng.uniform(0, 1, 2))
+        divided = {1: [(0, 0.0, cut), (0, end, 1.0)], 2: [(0, cut, end)], 3: whole(1)}
+        world.see(divided if rng.random() < 0.3 else alone(0, 1))
+        assert max(map(len, world.tracker.identities.segments_of.values())) <= 4
+    assert ids_of(world) == before
+    assert world.purity(0) == world.purity(1) == 1.0
+
+
 def lose(world: World, target: int, share: float) -> None:
     """Views look through the first part of an object: the mapper takes it out of the map."""
     gone = np.zeros(len(world.truth), bool)

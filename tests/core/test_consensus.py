@@ -98,3 +98,41 @@ def test_grouping_agrees_with_brute_force(n: int, random: Random) -> None:
             consensus.add(*pair, *pairs[pair])
     together = {p for p in pairs if p[0] in group_of and group_of[p[0]] == group_of.get(p[1])}
     assert set(map(frozenset, consensus.group(range(1, n + 1), group_of))) == slow_groups(pairs, together, n)
+
+
+def test_the_weld_that_risks_least_comes_first() -> None:
+    consensus = graph()
+    consensus.add(1, 2, observers=20, supporters=20)  # surely one, and 2 is large
+    consensus.add(1, 3, observers=20, supporters=2)  # surely two
+    assert consensus.cheapest_weld([1, 2, 3], [500, 400, 300]) == (2, 1)
+    assert consensus.cheapest_weld([1, 2, 3, 4], [500, 400, 300, 3])[0] == 4  # a crumb that no view can judge
+    consensus.fold(2, 1)
+    assert [(a, b) for a, b, _ in consensus.pairs()] == [(1, 3)]
+
+
+def test_what_more_views_say_of_a_part_holds_for_the_whole() -> None:
+    consensus = graph()
+    consensus.add(1, 2, observers=9, supporters=9)
+    consensus.add(1, 3, observers=4, supporters=4)
+    consensus.add(2, 3, observers=8, supporters=1)
+    consensus.add(2, 4, observers=5, supporters=5)
+    consensus.fold(2, 1)
+    assert {(a, b): (p.observers, p.supporters) for a, b, p in consensus.pairs()} == {(1, 3): (8, 1), (1, 4): (5, 5)}
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1), st.booleans()), max_size=400))
+@settings(max_examples=50, deadline=None)
+def test_the_table_of_pairs_is_a_dictionary(steps: list[tuple[int, int, int, bool]]) -> None:
+    """However it grows, and whatever is forgotten in between."""
+    consensus, expected = graph(), {}
+    for a, b, support, forget in steps:
+        if forget:
+            consensus.forget(a)
+            expected = {pair: count for pair, count in expected.items() if a not in pair}
+        elif a != b:
+            pair = (min(a, b), max(a, b))
+            consensus.add(a, b, 1, support)
+            observers, supporters = expected.get(pair, (0, 0))
+            expected[pair] = (observers + 1, supporters + support)
+    found = {(a, b): (p.observers, p.supporters) for a, b, p in consensus.pairs()}
+    assert found == expected and list(found) == sorted(found)

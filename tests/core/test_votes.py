@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.votes import cast, move_votes, winning_labels, winning_segments, withdraw
+from instascene_ros.core.votes import cast, fold_votes, move_votes, winning_labels, winning_segments, withdraw
 
 
 def surfels(n: int) -> GaussianMap:
@@ -82,3 +82,14 @@ def test_with_no_more_segments_than_slots_the_table_is_an_exact_histogram(votes:
     for segment in range(1, 5):
         expected = [sum(w for r, s, w in votes if (r, s) == (row, segment)) for row in range(4)]
         assert votes_for(gaussians, segment) == expected
+
+
+def test_folded_votes_count_for_the_whole() -> None:
+    gaussians = surfels(3)
+    vote(gaussians, (0, 7, 0.5), (0, 8, 0.75), (0, 9, 1.0), (0, 5, 2.0), (1, 8, 1.0), (2, 5, 1.0))
+    fold_votes(gaussians, {7: 9, 8: 9})
+    assert votes_for(gaussians, 9) == [2.25, 1.0, 0.0] and votes_for(gaussians, 5) == [2.0, 0.0, 1.0]
+    assert winners(gaussians) == [9, 9, 5]
+    assert sorted(gaussians.vote_ids[0].tolist()) == [0, 0, 5, 9]
+    vote(gaussians, (0, 3, 0.25), (0, 4, 0.25))  # slots that came free can be used
+    assert votes_for(gaussians, 3)[0] == votes_for(gaussians, 4)[0] == 0.25

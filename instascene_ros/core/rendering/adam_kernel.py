@@ -38,7 +38,7 @@ def _descend(
         tl.store(column + WIDTH * i + c, x - rate * m * scale_1 / (tl.sqrt(v * scale_2) + 1e-12), touched)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _step(
     means, quats, log_scales, logits, colors, of_means, of_quats, of_log_scales, of_logits, of_colors,

@@ -15,7 +15,7 @@ BLOCK = 256
 SUMS = 9
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 @no_type_check
 def _evidence(
     gaussians, pixels, weights, num_pairs, means, quats, observed, tolerances, qualities, errors, sums, width,

@@ -28,7 +28,7 @@ def plane(means, quats, i, ok, R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2):
     return w, x, y, z, inverse, n0, n1, n2, c0, c1, c2, m0, m1, m2
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _plane_features(
     means, quats, colors, features, n,
@@ -51,7 +51,7 @@ def _plane_features(
     tl.store(out + 6, offset * toward, ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _plane_features_backward(
     means, quats, of_features, of_means, of_quats, of_colors, n,

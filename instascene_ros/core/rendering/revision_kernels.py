@@ -18,7 +18,7 @@ from instascene_ros.core.rendering.surfel_kernels import in_camera
 BLOCK = 256
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _fuse(
     means, quats, colors, confidence, agreed, quality, shift, error, n, min_color_share, max_confidence,
@@ -42,7 +42,7 @@ def _fuse(
     tl.store(confidence + i, tl.minimum(before + added, max_confidence), seen)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _carve(
     means, quats, log_scales, confidence, looked, seen_through, kept, surface, tolerances, n, width, height,
@@ -75,7 +75,7 @@ def _carve(
     tl.store(kept + i, ((through | hidden) & (left < min_confidence)) == 0, ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _coarse(
     means, quats, log_scales, texture, agreed, seen_through, coarse, axis, n, min_texture, min_looked, split_sigma_px,

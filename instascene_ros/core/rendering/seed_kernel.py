@@ -38,7 +38,7 @@ def _quaternion(a0, a1, a2, b0, b1, b2, n0, n1, n2):
     return w * inverse, x * inverse, y * inverse, z * inverse
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pixels"])
 @no_type_check
 def _place(
     pixels, depths, normals, reaches, rgb, gains, means, quats, scales, colors, confidence, num_pixels, width,

@@ -27,7 +27,7 @@ def _blended(image, rays, alphas, i, ok, min_cosine):
     return n0, n1, n2, offset, r0, r1, r2, cosine, seen, tl.where(seen, offset / cosine, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pixels"])
 @no_type_check
 def _surface(image, alphas, rays, rgb, depth, normal, num_pixels, min_cosine, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -49,7 +49,7 @@ def _sign(x):
     return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pixels"])
 @no_type_check
 def _loss_gradient(
     image, alphas, rays, target_rgb, gains, target_m, target_normals, tolerances, usable, gradient, num_pixels,

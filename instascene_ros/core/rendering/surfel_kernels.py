@@ -88,7 +88,7 @@ def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, 
     return left - 0.02, right + 0.02, top - 0.02, bottom + 0.02
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _project(
     means, quats, log_scales, logits, rays, centers, opacities, depths, middles, radii, n,
@@ -146,7 +146,7 @@ def _project(
     tl.store(radii + 2 * i + 1, tl.where(seen, tl.ceil((bottom - top) / 2), 0.0).to(tl.int32), ok)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 @no_type_check
 def _unproject(
     means, quats, log_scales, logits, of_rays, of_centers, of_opacities,

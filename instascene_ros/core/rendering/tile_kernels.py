@@ -91,7 +91,7 @@ def _blend(
     tl.store(counts + pixel, found, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pixels"])
 @no_type_check
 def _close_ranks(
     slot_ids, slot_weights, counts, ends, gaussians, pixels, weights, num_pixels, BLOCK: tl.constexpr
