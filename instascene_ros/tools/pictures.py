@@ -2,13 +2,14 @@
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+from torch import Tensor
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
@@ -21,17 +22,20 @@ from instascene_ros.tools.views import MIN_TRACE_WEIGHT, ids_of, image_of
 
 WIDTH_PX, TILE_PX = 640, 260
 TINT = 0.6  # share of the id's colour over the render
+NUM_COMPONENTS = 3  # of the features, as colours
+TRIM = 0.02  # share of the features at either end that may be out of range
 LABEL_MIN_PX = 40  # an id that covers fewer pixels gets no number
 
 
 @dataclass(frozen=True)
 class ScenePictures:
-    """One moment four times: what came in, and what is known."""
+    """One moment again and again: what came in, and what is known."""
 
     color: UInt8[np.ndarray, "H W 3"]
     render: UInt8[np.ndarray, "H W 3"]
     normals: UInt8[np.ndarray, "H W 3"]
     instances: UInt8[np.ndarray, "H W 3"]
+    features: UInt8[np.ndarray, "H W 3"] | None  # of a map that was refined
 
 
 def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> ScenePictures:
@@ -44,7 +48,26 @@ def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> Sce
     assert rendering.trace is not None
     ids = ids_of(rendering.trace, saved.labels, frame.camera)
     confirmed = saved.instances.ids[saved.instances.states == InstanceState.CONFIRMED]
-    return ScenePictures(frame.rgb, rgb, normals, overlaid(rgb, np.where(np.isin(ids, confirmed), ids, 0)))
+    instances = overlaid(rgb, np.where(np.isin(ids, confirmed), ids, 0))
+    features = None
+    if saved.gaussians.features is not None:
+        shown = replace(saved.gaussians, colors=feature_colors(saved.gaussians.features))
+        features = image_of(render(rasterizer, shown, frame.camera, frame.T_world_camera, MIN_TRACE_WEIGHT).rgb)
+    return ScenePictures(frame.rgb, rgb, normals, instances, features)
+
+
+def feature_colors(features: Float32[Tensor, "N 16"]) -> Float32[Tensor, "N 3"]:
+    """The three principal components of the features as red, green and blue; grey where there are none."""
+    known = features.norm(dim=1) > 0
+    if int(known.sum()) <= NUM_COMPONENTS:
+        return torch.full((len(features), 3), 0.5, device=features.device)
+    centred = features - features[known].mean(dim=0)
+    axes = torch.linalg.eigh(centred[known].T @ centred[known])[1][:, -NUM_COMPONENTS:].flip(1)
+    along = centred @ axes
+    low, high = np.quantile(along[known].cpu().numpy(), (TRIM, 1 - TRIM), axis=0).astype(np.float32)
+    low, high = (torch.from_numpy(end).to(features.device) for end in (low, high))
+    colors = ((along - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+    return torch.where(known[:, None], colors, 0.5)
 
 
 def overlaid(rgb: UInt8[np.ndarray, "H W 3"], ids: Int32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:

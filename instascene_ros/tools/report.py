@@ -114,6 +114,8 @@ def _strip(run: RunFiles, recording: Recording, rasterizer: Rasterizer) -> list[
         f"Camera, frame {index}": pictures.color, "The map from there": pictures.render,
         "Its normals": pictures.normals, "Its instances": pictures.instances,
     }  # fmt: skip
+    if pictures.features is not None:
+        captions["Its features (three principal components)"] = pictures.features
     return [(caption, data_uri(picture)) for caption, picture in captions.items()]
 
 
