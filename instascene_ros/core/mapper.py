@@ -61,7 +61,7 @@ class Mapper:
         if not self.keyframes or self._frames_since_keyframe >= self.config.keyframe_max_gap:
             return True
         moved_m, turned_deg = motion(self.keyframes[-1].T_world_camera, frame.T_world_camera)
-        return moved_m >= self.config.keyframe_translation_m or turned_deg >= self.config.keyframe_rotation_deg
+        return bool(moved_m >= self.config.keyframe_translation_m or turned_deg >= self.config.keyframe_rotation_deg)
 
     @torch.no_grad()
     def integrate(self, frame: Frame, gaussians: GaussianMap) -> tuple[Keyframe, Rendering]:
@@ -209,13 +209,16 @@ class Mapper:
         self._newest = keyframe
         self.keyframes.append(keyframe.frame)
         if len(self.keyframes) > self.config.max_keyframes:
-            neighbours = zip(self.keyframes, self.keyframes[2:], strict=False)
-            gaps = [sum(motion(a.T_world_camera, b.T_world_camera)) for a, b in neighbours]
-            self._exposure.forget(self.keyframes.pop(1 + int(np.argmin(gaps))).stamp_ns)
+            poses = np.stack([frame.T_world_camera for frame in self.keyframes])
+            moved_m, turned_deg = motion(poses[:-2], poses[2:])
+            self._exposure.forget(self.keyframes.pop(1 + int((moved_m + turned_deg).argmin())).stamp_ns)
 
 
-def motion(T_world_a: Float64[np.ndarray, "4 4"], T_world_b: Float64[np.ndarray, "4 4"]) -> tuple[float, float]:
-    """Distance (m) and angle (deg) between two camera poses."""
-    moved_m = float(np.linalg.norm(T_world_a[:3, 3] - T_world_b[:3, 3]))
-    cosine = (np.trace(T_world_a[:3, :3].T @ T_world_b[:3, :3]) - 1) / 2
-    return moved_m, float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+def motion(
+    T_world_a: Float64[np.ndarray, "*batch 4 4"], T_world_b: Float64[np.ndarray, "*batch 4 4"]
+) -> tuple[Float64[np.ndarray, "*batch"], Float64[np.ndarray, "*batch"]]:
+    """Distances (m) and angles (deg) between camera poses."""
+    moved_m = np.linalg.norm(T_world_a[..., :3, 3] - T_world_b[..., :3, 3], axis=-1)
+    trace = (T_world_a[..., :3, :3] * T_world_b[..., :3, :3]).sum(axis=(-2, -1))  # of R_a^T R_b
+    turned_deg = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    return np.asarray(moved_m), np.asarray(turned_deg)
