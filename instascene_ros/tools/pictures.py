@@ -23,7 +23,6 @@ from instascene_ros.tools.views import MIN_TRACE_WEIGHT, ids_of, image_of
 WIDTH_PX, TILE_PX = 640, 260
 TINT = 0.6  # share of the id's colour over the render
 NUM_COMPONENTS = 3  # of the features, as colours
-TRIM = 0.02  # share of the features at either end that may be out of range
 LABEL_MIN_PX = 40  # an id that covers fewer pixels gets no number
 
 
@@ -51,21 +50,26 @@ def scene_pictures(saved: SavedMap, frame: Frame, rasterizer: Rasterizer) -> Sce
     instances = overlaid(rgb, np.where(np.isin(ids, confirmed), ids, 0))
     features = None
     if saved.gaussians.features is not None:
-        shown = replace(saved.gaussians, colors=feature_colors(saved.gaussians.features))
+        shown = replace(saved.gaussians, colors=feature_colors(saved.gaussians.features, saved.labels))
         features = image_of(render(rasterizer, shown, frame.camera, frame.T_world_camera, MIN_TRACE_WEIGHT).rgb)
     return ScenePictures(frame.rgb, rgb, normals, instances, features)
 
 
-def feature_colors(features: Float32[Tensor, "N 16"]) -> Float32[Tensor, "N 3"]:
-    """The three principal components of the features as red, green and blue; grey where there are none."""
+def feature_colors(features: Float32[Tensor, "N 16"], labels: Int32[np.ndarray, " N"]) -> Float32[Tensor, "N 3"]:
+    """Three principal components of the features as red, green and blue; grey where there are none.
+
+    They are components of the labels' means: those of all features would tell the table from the floor and no more.
+    """
     known = features.norm(dim=1) > 0
-    if int(known.sum()) <= NUM_COMPONENTS:
+    labels = np.where(known.cpu().numpy(), labels, -1)
+    shown = np.unique(labels[labels >= 0]).tolist()
+    if len(shown) <= NUM_COMPONENTS:
         return torch.full((len(features), 3), 0.5, device=features.device)
-    centred = features - features[known].mean(dim=0)
-    axes = torch.linalg.eigh(centred[known].T @ centred[known])[1][:, -NUM_COMPONENTS:].flip(1)
-    along = centred @ axes
-    low, high = np.quantile(along[known].cpu().numpy(), (TRIM, 1 - TRIM), axis=0).astype(np.float32)
-    low, high = (torch.from_numpy(end).to(features.device) for end in (low, high))
+    means = torch.stack([features[torch.from_numpy(labels == i).to(features.device)].mean(dim=0) for i in shown])
+    middle = means.mean(dim=0)
+    axes = torch.linalg.eigh((means - middle).T @ (means - middle))[1][:, -NUM_COMPONENTS:].flip(1)
+    along, ends = (features - middle) @ axes, (means - middle) @ axes
+    low, high = ends.amin(dim=0), ends.amax(dim=0)
     colors = ((along - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
     return torch.where(known[:, None], colors, 0.5)
 
