@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+import torch
+from jaxtyping import Bool, Float32, Float64
 from torch import Tensor
 
 from instascene_ros.core.config import TrackingConfig
@@ -45,13 +46,19 @@ def plane_of(points_m: Float32[np.ndarray, "P 3"], config: TrackingConfig) -> Pl
 
 
 def strike_votes(
-    gaussians: GaussianMap, planes: Sequence[Plane], plane_of_segment: Int64[np.ndarray, " S"], config: TrackingConfig
-) -> Bool[Tensor, " N"]:
+    gaussians: GaussianMap, planes: Sequence[Plane], segments: Sequence[Sequence[int]], num_segments: int,
+    config: TrackingConfig,
+) -> Bool[Tensor, " N"]:  # fmt: skip
     """Take votes for a support surface's segments back from the Gaussians that are off its plane; which are off all?
 
-    `plane_of_segment` is the index of each segment's plane, -1 = of none. A segment that is not flat itself is left
-    alone: it is an object that the views have not told from its support yet.
+    `segments` are those of each plane, all below `num_segments`. A segment that is not flat itself is left alone: it
+    is an object that the views have not told from its support yet. Where no plane is known, nothing is off any.
     """
+    if not planes:
+        return torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
+    plane_of = np.full(num_segments, -1, np.int64)
+    for plane, of_plane in enumerate(segments):
+        plane_of[of_plane] = plane
     rows = np.array([(*p.normal, p.offset_m, p.tolerance_m) for p in planes], np.float32)
-    tables = uploaded(rows, gaussians.device), uploaded(plane_of_segment, gaussians.device)
+    tables = uploaded(rows, gaussians.device), uploaded(plane_of, gaussians.device)
     return strike(gaussians, *tables, 1 - config.min_flat_share)

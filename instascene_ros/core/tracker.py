@@ -20,11 +20,11 @@ from instascene_ros.core.consensus import ConsensusGraph
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.identities import Identities
 from instascene_ros.core.record import InstanceRecord
+from instascene_ros.core.segment_view import SegmentView, table_of
 from instascene_ros.core.segments import MaskTrace, Overlap
 from instascene_ros.core.support_plane import Plane, strike_votes
 from instascene_ros.core.upload import uploaded
 from instascene_ros.core.votes import (
-    FAINT,
     cast,
     choices,
     fold_votes,
@@ -32,18 +32,9 @@ from instascene_ros.core.votes import (
     segment_sizes,
     spread,
     winning_labels,
-    winning_segments,
     withdraw,
 )
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One view of the segments."""
-
-    winner_of: Int64[Tensor, " V"]  # segment of each Gaussian in view
-    column_of: Int64[Tensor, " V"]  # its column of the overlap
-    overlap: Overlap
+from instascene_ros.core.welding import weld
 
 
 @dataclass
@@ -102,16 +93,6 @@ class Tracker:
             self.identities.forget(segment)
             self.sizes.pop(segment, None)
 
-    def _segments(self) -> Int64[np.ndarray, " S"]:
-        """Every segment, after 0 = none."""
-        return np.array([0, *sorted(self.identities.instance_of)], np.int64)
-
-    def _column_of(self, labels: Int64[np.ndarray, " S"], device: torch.device) -> Int64[Tensor, " L"]:
-        """Column of each label; labels that are not listed fall into column 0."""
-        table = np.zeros(max(self.next_segment, int(labels.max()) + 1), np.int64)
-        table[labels] = np.arange(len(labels))
-        return uploaded(table, device)
-
     def recount(self, gaussians: GaussianMap) -> None:
         """Take the map as it is now: Gaussians that are gone by now were not lost to a view."""
         self._remember_sizes(self._sizes(gaussians))
@@ -122,7 +103,7 @@ class Tracker:
     def _sizes(self, gaussians: GaussianMap) -> dict[int, int]:
         return dict(enumerate(segment_sizes(gaussians, self.next_segment).tolist()))
 
-    def _miss_lost(self, sizes: dict[int, int], look: _Look) -> None:
+    def _miss_lost(self, sizes: dict[int, int], look: SegmentView) -> None:
         """Note which instances in view lost Gaussians since the last keyframe: views looked through them.
 
         What is out of view may have left the map for other reasons, such as its bounds.
@@ -133,13 +114,11 @@ class Tracker:
             if instance in in_view and instance in self.records:
                 self.records[instance].lost += max(0, before - sizes.get(segment, 0))
 
-    def _look(self, traced: MaskTrace, gaussians: GaussianMap) -> _Look:
-        segments = self._segments()
-        winner_of, votes = winning_segments(gaussians, traced.gaussians, FAINT)
-        column_of = self._column_of(segments, winner_of.device)[winner_of]
-        return _Look(winner_of, column_of, Overlap.of(traced, segments, column_of, votes))
+    def _look(self, traced: MaskTrace, gaussians: GaussianMap) -> SegmentView:
+        segments = np.array([0, *sorted(self.identities.instance_of)], np.int64)
+        return SegmentView.at(traced, segments, self.next_segment, gaussians)
 
-    def _cut_divided_segments(self, traced: MaskTrace, look: _Look, gaussians: GaussianMap) -> bool:
+    def _cut_divided_segments(self, traced: MaskTrace, look: SegmentView, gaussians: GaussianMap) -> bool:
         """Make every part of a segment that another mask of this view holds a segment of its own; was there any?
 
         Part and rest have been one so far in as many views as the part's own votes amount to: that history is the
@@ -158,7 +137,7 @@ class Tracker:
         move_votes(gaussians, traced.gaussians, look.winner_of, torch.where(new_of > 0, new_of, look.winner_of))
         return True
 
-    def _vote(self, traced: MaskTrace, look: _Look, container_of: dict[int, int], gaussians: GaussianMap) -> set[int]:
+    def _vote(self, traced: MaskTrace, look: SegmentView, container_of: dict[int, int], gaussians: GaussianMap) -> set[int]:
         """A Gaussian inside its own segment's mask confirms it; others join the mask's main segment.
 
         Returns the segments that are new.
@@ -175,13 +154,10 @@ class Tracker:
 
     def _strike(self, gaussians: GaussianMap) -> Bool[Tensor, " N"]:
         """Nothing that is off its support surface keeps votes for it; returns what is off all known ones."""
-        self.planes = {i: plane for i, plane in self.planes.items() if i in self.identities.segments_of}
-        if not self.planes:
-            return torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
-        plane_of_segment = np.full(self.next_segment, -1, np.int64)
-        for column, instance in enumerate(self.planes):
-            plane_of_segment[self.identities.segments_of[instance]] = column
-        return strike_votes(gaussians, list(self.planes.values()), plane_of_segment, self.config)
+        segments_of = self.identities.segments_of
+        self.planes = {i: plane for i, plane in self.planes.items() if i in segments_of}
+        segments = [segments_of[i] for i in self.planes]
+        return strike_votes(gaussians, list(self.planes.values()), segments, self.next_segment, self.config)
 
     def _target(self, mask: int, overlap: Overlap, home: Int64[np.ndarray, " S"]) -> int:
         """Segment that unlabelled Gaussians of a mask join; 0 = none (the mask covers several objects).
@@ -222,24 +198,12 @@ class Tracker:
         changed = self.identities.regroup(groups, lambda segment: sizes[segment])
         for instance in changed & self.records.keys() & self.identities.merged_into.keys():
             self.absorb(self.identities.merged_into[instance], instance)
-        self._weld(active - empty, sizes, gaussians)
-        self._remember_sizes(sizes)
-        return changed
-
-    def _weld(self, segments: set[int], sizes: dict[int, int], gaussians: GaussianMap) -> None:
-        """Keep instances to so many segments: errors of masks go on to cut them, and each costs time at every view."""
-        into: dict[int, int] = {}
-        for instance in {self.identities.instance_of[s] for s in segments}:
-            parts = list(self.identities.segments_of[instance])
-            while len(parts) > self.config.max_segments:
-                part, whole = self.consensus.cheapest_weld(parts, [sizes[s] for s in parts])
-                self.consensus.fold(part, whole)
-                self.identities.forget(part)
-                sizes[whole] += sizes.pop(part)
-                parts.remove(part)
-                into |= {part: whole} | {s: whole for s, w in into.items() if w == part}
+        grown = {self.identities.instance_of[s] for s in active - empty}
+        into = weld(grown, self.identities, self.consensus, sizes, self.config.max_segments)
         if into:
             fold_votes(gaussians, into)
+        self._remember_sizes(sizes)
+        return changed
 
     def absorb(self, keeper: int, absorbed: int) -> None:
         """Hand over what is remembered of an instance that was merged into another."""
@@ -249,7 +213,7 @@ class Tracker:
     def _remember(self, traced: MaskTrace, stamp_ns: int, labels: Int64[Tensor, " N"]) -> set[int]:
         """Update view counts and how whole each instance in view looks; returns the ids in view."""
         instances = np.array([0, *sorted(self.identities.segments_of)], np.int64)
-        columns = self._column_of(instances, labels.device)[labels[traced.gaussians]]
+        columns = uploaded(table_of(instances, int(instances[-1]) + 1), labels.device)[labels[traced.gaussians]]
         overlap = Overlap.of(traced, instances, columns)
         visible, best = overlap.visible, overlap.weights.argmax(axis=0)
         shared = overlap.weights.max(axis=0)

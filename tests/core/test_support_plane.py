@@ -59,7 +59,7 @@ def test_votes_for_the_table_are_taken_back_from_what_stands_on_it_and_no_others
     rows = torch.arange(5)
     cast(gaussians, rows, torch.full((5, 1), 1), torch.full((5, 1), 2.0))  # the table's mask, all over
     cast(gaussians, rows[4:], torch.tensor([[2]]), torch.tensor([[0.5]]))  # the object's, seen less
-    off = strike_votes(gaussians, [LEVEL], np.array([-1, 0, -1]), CONFIG)
+    off = strike_votes(gaussians, [LEVEL], [[1]], 3, CONFIG)
     assert off.tolist() == [False, False, False, False, True]
     assert winning_segments(gaussians)[0].tolist() == [1, 1, 1, 1, 2]
     assert gaussians.vote_weights[4].sum() == 0.5
@@ -69,7 +69,7 @@ def test_an_object_that_was_taken_for_part_of_the_table_keeps_its_votes() -> Non
     """Views have not told its segment (2) from the table's (1) yet: both belong to the instance with the plane."""
     gaussians = surfels([0.5, 0.5, 0.5, 0.51, 0.55, 0.6])
     cast(gaussians, torch.arange(6), torch.tensor([1, 1, 1, 2, 2, 2])[:, None], torch.ones(6, 1))
-    strike_votes(gaussians, [LEVEL], np.array([-1, 0, 0]), CONFIG)
+    strike_votes(gaussians, [LEVEL], [[1, 2]], 3, CONFIG)
     assert winning_segments(gaussians)[0].tolist() == [1, 1, 1, 2, 2, 2]
 
 
