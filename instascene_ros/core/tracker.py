@@ -137,7 +137,9 @@ class Tracker:
         move_votes(gaussians, traced.gaussians, look.winner_of, torch.where(new_of > 0, new_of, look.winner_of))
         return True
 
-    def _vote(self, traced: MaskTrace, look: SegmentView, container_of: dict[int, int], gaussians: GaussianMap) -> set[int]:
+    def _vote(
+        self, traced: MaskTrace, look: SegmentView, container_of: dict[int, int], gaussians: GaussianMap
+    ) -> set[int]:
         """A Gaussian inside its own segment's mask confirms it; others join the mask's main segment.
 
         Returns the segments that are new.
