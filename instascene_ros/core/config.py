@@ -64,7 +64,7 @@ class TrackingConfig:
         0.8, "A mask holds a segment when it covers this share of its visible part.", 0.5, 1.0
     )
     min_part_share: float = knob(
-        0.15, "A mask cuts a segment when it covers this share of its visible part.", 0.01, 0.5
+        0.15, "A mask cuts a segment when what they share is this share of either, as far as it is seen.", 0.01, 0.5
     )
     min_target_share: float = knob(
         0.3, "A mask extends a segment that fills this share of the mask's mapped part.", 0.01, 1.0
@@ -77,6 +77,10 @@ class TrackingConfig:
         2.0, "Views that it takes to change the standing verdict on two segments.", 0.0, 100.0
     )
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
+    max_view_weight: float = knob(
+        3.0, "Masks count as the views since the last ones, at most as so many: neighbouring views share their errors.",
+        1.0, 1e6,
+    )  # fmt: skip
     confirm_views: int = knob(3, "Keyframes that must see an instance as a whole before it is confirmed.", 1, 1000)
     min_whole_share: float = knob(0.3, "Share of its views that must see a confirmed instance as a whole.", 0.0, 1.0)
     missing_share: float = knob(

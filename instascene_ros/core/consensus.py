@@ -47,13 +47,13 @@ class ConsensusGraph:
             for b in sorted(other for other in self._rows[a] if other > a):
                 yield a, b, self.count(a, b)
 
-    def observe(self, container_of: Mapping[int, int]) -> None:
-        """Add one view: the mask that holds each observed segment."""
+    def observe(self, container_of: Mapping[int, int], views: float = 1.0) -> None:
+        """Add one view, or one that counts as several: the mask that holds each observed segment."""
         segments = np.array(sorted(container_of), np.int64)
         masks = np.array([container_of[s] for s in segments.tolist()], np.int64)
         first, second = np.triu_indices(len(segments), 1)
         same = (masks[first] == masks[second]).astype(np.float64)
-        self._add(segments[first], segments[second], np.stack([np.ones_like(same), same], axis=1))
+        self._add(segments[first], segments[second], views * np.stack([np.ones_like(same), same], axis=1))
 
     def add(self, a: int, b: int, observers: float, supporters: float) -> None:
         """Add evidence about one pair."""
