@@ -175,7 +175,9 @@ class Tracker:
         choice = torch.where(at_home, look.winner_of[:, None], torch.from_numpy(target).to(device)[traced.masks])
         cast(gaussians, traced.gaussians, choice, traced.weights * self._view_weight)
         clear = self._strike(gaussians)
-        spread(gaussians, traced.gaussians, clear[traced.gaussians], self.config.spread_radius_m)
+        # Without masks there is time for what the view does not show, such as what lies just below a surface.
+        rows = traced.gaussians if traced.num_masks else torch.arange(len(gaussians), device=device)
+        spread(gaussians, rows, clear[rows], self.config.spread_radius_m)
         return set(target.tolist()) - before - {0}
 
     def _strike(self, gaussians: GaussianMap) -> Bool[Tensor, " N"]:

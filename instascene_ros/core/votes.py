@@ -83,15 +83,16 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
     """Those of `rows` without a vote faintly vote as the surface around them does: the surest of the same cell.
 
     So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
-    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges, and
-    what is `clear` of all support surfaces keeps to itself: there only what masks said is passed on, since noise around
-    the feet of objects would carry their labels away over the table.
+    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges onto a
+    support. What is `clear` of all support surfaces keeps to itself, and there directions do not matter: the next face
+    of an object is still the object. But only what masks said is passed on there, since noise around the feet of
+    objects would carry their labels away over the table.
     """
     segments, votes = winning_segments(gaussians, rows)
     cells = (gaussians.means_m[rows].detach() / radius_m).floor().long() & 0xFFFFF
     normals = rotation_from_quats(gaussians.quats_wxyz[rows].detach())[..., 2]
     axis = normals.abs().argmax(dim=1, keepdim=True)
-    facing = (axis + 3 * (normals.gather(1, axis) > 0))[:, 0] + 6 * clear
+    facing = torch.where(clear, 6, (axis + 3 * (normals.gather(1, axis) > 0))[:, 0])
     keys = ((facing << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
     _, cell_of = torch.unique(keys, return_inverse=True)
     most = torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, cell_of, votes, "amax")

@@ -138,6 +138,15 @@ def test_two_masks_part_what_one_joined_where_masks_come_rarely() -> None:
         assert len({*world.labels(0), *world.labels(1)}) == expected
 
 
+def test_what_no_view_shows_takes_on_the_label_around_it_once_a_view_has_no_masks() -> None:
+    """Such as what lies just below a surface."""
+    world = World(1)
+    world.see({1: [(0, 0.0, 0.98)]})
+    assert 0 in world.labels(0)
+    world.see({})
+    assert world.labels(0) == [1]
+
+
 def test_what_a_large_thing_swallowed_of_a_small_one_goes_free_also_where_later_views_no_longer_show_it() -> None:
     world, large = World(8), whole(0, 1, 2, 3, 4, 5, 6)
     for _ in range(2):
