@@ -64,7 +64,7 @@ class TrackingConfig:
         0.8, "A mask holds a segment when it covers this share of its visible part.", 0.5, 1.0
     )
     min_part_share: float = knob(
-        0.15, "A mask cuts a segment when what they share is this share of either, as far as it is seen.", 0.01, 0.5
+        0.15, "A mask cuts a segment when it covers this share of its visible part.", 0.01, 0.5
     )
     min_target_share: float = knob(
         0.3, "A mask extends a segment that fills this share of the mask's mapped part.", 0.01, 1.0
