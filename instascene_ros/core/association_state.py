@@ -21,6 +21,7 @@ def columns_of(tracker: Tracker) -> Columns:
     records, planes = sorted(tracker.records.items()), tracker.planes.values()
     columns = {
         "next": np.array([tracker.next_segment, ids.next_id], np.int64),
+        "unmasked": np.array(tracker.unmasked, np.int64),
         "segments.id": np.array(segments, np.int64),
         "segments.instance": np.array([ids.instance_of.get(s, 0) for s in segments], np.int64),
         "segments.bond": np.array([ids.bond_of.get(s, 0) for s in segments], np.int64),
@@ -47,6 +48,7 @@ def tracker_from(columns: Columns, config: TrackingConfig, gaussians: GaussianMa
     ids = tracker.identities
     found = _checked(columns_of(tracker), columns)
     tracker.next_segment, ids.next_id = found["next"].tolist()
+    tracker.unmasked = int(found["unmasked"])
     _check_ids(found, gaussians)
     ids.merged_into = dict(found["aliases.ids"].tolist())
     _check_ends(ids.merged_into)
@@ -75,6 +77,7 @@ def tracker_from(columns: Columns, config: TrackingConfig, gaussians: GaussianMa
 def _checked(expected: Columns, columns: Columns) -> Columns:
     if "planes.instance" not in columns:  # from before support surfaces were told by their planes
         columns = {**columns, **{name: empty for name, empty in expected.items() if name.startswith("planes.")}}
+    columns = {"unmasked": expected["unmasked"], **columns}  # older files do not tell
     names = columns.get("records.name", np.array(0))
     if names.dtype.kind == "U":  # as wide as the longest name
         expected = {**expected, "records.name": expected["records.name"].astype(names.dtype)}

@@ -78,6 +78,10 @@ class TrackingConfig:
     )
     consensus_memory: float = knob(60.0, "Views that a verdict remembers; older evidence fades.", 1.0, 1e6)
     max_segments: int = knob(8, "Parts that an instance is kept in; the surest ones of more become one.", 2, 1000)
+    max_view_weight: float = knob(
+        3.0, "Masks count as the views since the last ones, at most as so many: neighbouring views share their errors.",
+        1.0, 1e6,
+    )  # fmt: skip
     confirm_views: int = knob(3, "Keyframes that must see an instance as a whole before it is confirmed.", 1, 1000)
     min_whole_share: float = knob(0.3, "Share of its views that must see a confirmed instance as a whole.", 0.0, 1.0)
     missing_share: float = knob(

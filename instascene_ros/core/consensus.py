@@ -44,13 +44,13 @@ class ConsensusGraph:
         for a, b in self._counts.pairs().tolist():
             yield a, b, self.count(a, b)
 
-    def observe(self, container_of: Mapping[int, int]) -> None:
-        """Add one view: the mask that holds each observed segment."""
+    def observe(self, container_of: Mapping[int, int], views: float = 1.0) -> None:
+        """Add one view, or one that counts as several: the mask that holds each observed segment."""
         segments = np.array(list(container_of), np.int64)
         masks = np.array(list(container_of.values()), np.int64)
         first, second = np.triu_indices(len(segments), 1)
         same = (masks[first] == masks[second]).astype(np.float64)
-        counts = np.stack([np.ones_like(same), same], axis=1)
+        counts = views * np.stack([np.ones_like(same), same], axis=1)
         self._counts.add(segments[first], segments[second], counts, self.config.consensus_memory)
 
     def add(self, a: int, b: int, observers: float, supporters: float) -> None:

@@ -56,9 +56,11 @@ class Mapper:
         self._optimizer, self._exposure = RowAdam(self.rasterizer.device), Exposure(self.rasterizer.device)
 
     def is_keyframe(self, frame: Frame) -> bool:
-        """Whether the camera has moved enough, or long enough ago, since the last keyframe."""
+        """Whether the camera has moved enough, or long enough ago, since the last keyframe; or masks came at last."""
         self._frames_since_keyframe += 1
         if not self.keyframes or self._frames_since_keyframe >= self.config.keyframe_max_gap:
+            return True
+        if frame.masks and not self.keyframes[-1].masks:  # where few frames have masks, none can be done without
             return True
         moved_m, turned_deg = motion(self.keyframes[-1].T_world_camera, frame.T_world_camera)
         return bool(moved_m >= self.config.keyframe_translation_m or turned_deg >= self.config.keyframe_rotation_deg)

@@ -128,13 +128,15 @@ class Overlap:
     def parts(self, config: TrackingConfig) -> list[tuple[int, int]]:
         """(column, mask) of every real part of a label that several masks share, but for its largest part.
 
-        A part is real when it is a fair share of the label, and no mask holds nearly all of that; or nearly all of its
-        mask, however large the label is: else a small thing could never leave a table that once swallowed it.
+        A part is real when it is a fair share of the label, and no mask holds nearly all of that; or nearly all that
+        its mask shows of any label, however large the label is: else a small thing could never leave a table that once
+        swallowed it, when most of what the mask shows is new.
         """
-        visible = self.visible
+        visible, mapped = self.visible, self.weights.sum(axis=1, keepdims=True)
         divided = self.weights.max(axis=0) <= config.min_containment * visible
         real = divided & (self.weights >= config.min_part_share * visible)
-        real |= self.weights > config.min_containment * self.weights.sum(axis=1, keepdims=True)
+        alone = self.weights > config.min_containment * (mapped - self.weights[:, :1])  # column 0 has no label yet
+        real |= alone & (self.weights >= config.min_target_share * mapped)
         real &= (self.weights >= config.min_visible_px) & (self.labels > 0)
         real[self.weights.argmax(axis=0), np.arange(len(self.labels))] = False
         return [(int(column), int(mask)) for mask, column in np.argwhere(real)]

@@ -67,9 +67,10 @@ def spread(gaussians: GaussianMap, rows: Int64[Tensor, " R"], clear: Bool[Tensor
     """Those of `rows` without a vote faintly vote as the surface around them does: the surest of the same cell.
 
     So labels reach what is seen while no mask is, frame by frame; any mask has the better of them later. A cell is a
-    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges, and
-    what is `clear` of all support surfaces keeps to itself: there only what masks said is passed on, since noise around
-    the feet of objects would carry their labels away over the table.
+    cube of `radius_m` and one of six directions that surfels can face, so that labels do not run around edges onto a
+    support. What is `clear` of all support surfaces keeps to itself, and there directions do not matter: the next face
+    of an object is still the object. But only what masks said is passed on there, since noise around the feet of
+    objects would carry their labels away over the table.
     """
     columns = gaussians.means_m, gaussians.quats_wxyz, gaussians.vote_ids, gaussians.vote_weights
     _kernels(gaussians.device).spread(*columns, rows, clear, radius_m, FAINT)

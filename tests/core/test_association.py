@@ -133,6 +133,44 @@ def test_masks_that_err_for_ever_cut_an_object_into_so_many_parts_and_no_more() 
     assert world.purity(0) == world.purity(1) == 1.0
 
 
+def test_one_mask_joins_parts_where_masks_come_rarely_and_three_are_needed_where_every_view_has_some() -> None:
+    for idle, needed in ((0, 3), (9, 1)):
+        world, joined = World(1), 0
+        world.see({1: [(0, 0.0, 0.5)], 2: [(0, 0.5, 1.0)]})
+        while len(world.labels(0)) > 1:
+            see_without_masks(world, idle)
+            world.see(alone(0))
+            joined += 1
+        assert joined == needed
+
+
+def test_two_masks_part_what_one_joined_where_masks_come_rarely() -> None:
+    world = World(2)
+    for view, expected in (({1: whole(0, 1)}, 1), (alone(0, 1), 1), (alone(0, 1), 2)):
+        see_without_masks(world, 9)
+        world.see(view)
+        assert len({*world.labels(0), *world.labels(1)}) == expected
+
+
+def test_what_no_view_shows_takes_on_the_label_around_it_once_a_view_has_no_masks() -> None:
+    """Such as what lies just below a surface."""
+    world = World(1)
+    world.see({1: [(0, 0.0, 0.98)]})
+    assert 0 in world.labels(0)
+    world.see({})
+    assert world.labels(0) == [1]
+
+
+def test_what_a_large_thing_swallowed_of_a_small_one_goes_free_also_where_later_views_no_longer_show_it() -> None:
+    world, large = World(8), whole(0, 1, 2, 3, 4, 5, 6)
+    for _ in range(2):
+        world.see({1: [*large, (7, 0.0, 0.4)]})
+    world.see({1: large, 2: whole(7)})
+    for _ in range(6):
+        world.see({1: large, 2: [(7, 0.2, 1.0)]})
+    assert world.purity(7) == 1.0 and world.labels(7) != world.labels(0)
+
+
 def lose(world: World, target: int, share: float) -> None:
     """Views look through the first part of an object: the mapper takes it out of the map."""
     gone = np.zeros(len(world.truth), bool)
@@ -185,6 +223,11 @@ def test_confidence_ranks_an_object_that_masks_agree_on_above_one_that_they_keep
         world.see(alone(0, 1) if k % 3 else {1: whole(0), 2: [(1, 0.0, 0.5)], 3: [(1, 0.5, 1.0)]})
     scores = {world.labels(t)[0]: world.tracker.records[world.labels(t)[0]].score for t in (0, 1)}
     assert scores[1] > scores[2] + 0.1
+
+
+def see_without_masks(world: World, views: int) -> None:
+    for _ in range(views):
+        world.see({0: whole(*range(len(world.truth) // EACH))})
 
 
 def noisy_view(targets: range, rng: np.random.Generator) -> dict[int, list[tuple[int, float, float]]]:

@@ -135,6 +135,14 @@ def test_keyframes_follow_motion_or_time() -> None:
     assert one.is_keyframe(wall(T_world_camera=moved))
 
 
+def test_masks_that_come_at_last_make_a_keyframe_and_those_after_them_do_not() -> None:
+    one, gaussians, masks = mapper(), GaussianMap.empty(), Masks.from_image(np.ones((48, 64), np.int32))
+    for last, this, expected in ((None, masks, True), (Masks.empty(48, 64), masks, True), (masks, masks, False)):
+        one.integrate(wall(masks=last), gaussians)
+        assert one.is_keyframe(wall(masks=this)) == expected
+    assert not one.is_keyframe(wall())
+
+
 @pytest.mark.parametrize("limit", [4, 7])
 def test_remembered_keyframes_are_bounded_and_keep_the_first_and_the_last(limit: int) -> None:
     one, gaussians = mapper(replace(CONFIG, max_keyframes=limit)), GaussianMap.empty()

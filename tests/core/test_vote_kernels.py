@@ -140,7 +140,8 @@ def test_labels_spread_within_cells(device: str) -> None:
     for row in rows.tolist():
         axis = int(normals[row].abs().argmax())
         cube = tuple(torch.floor(gaussians.means_m[row] / radius_m).tolist())
-        cells.setdefault((bool(clear[row]), axis, bool(normals[row, axis] > 0), cube), []).append(row)
+        facing = None if clear[row] else (axis, bool(normals[row, axis] > 0))
+        cells.setdefault((bool(clear[row]), facing, cube), []).append(row)
     for (is_clear, *_), members in cells.items():
         best = max((float(weights[row]), int(segments[row])) for row in members)
         for row in members:

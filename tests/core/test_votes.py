@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instascene_ros.core.gaussian_map import GaussianMap
-from instascene_ros.core.votes import cast, fold_votes, move_votes, winning_labels, winning_segments, withdraw
+from instascene_ros.core.votes import (
+    FAINT,
+    cast,
+    fold_votes,
+    move_votes,
+    spread,
+    winning_labels,
+    winning_segments,
+    withdraw,
+)
 
 
 def surfels(n: int) -> GaussianMap:
@@ -64,6 +73,18 @@ def test_a_full_table_gives_up_its_lightest_vote_but_not_to_a_lighter_one() -> N
     assert sorted(gaussians.vote_ids[0].tolist()) == [1, 2, 3, 4]
     vote(gaussians, (0, 6, 1.5))
     assert sorted(gaussians.vote_ids[0].tolist()) == [1, 2, 3, 6]
+
+
+def test_labels_spread_around_the_edges_of_what_is_clear_of_supports_but_not_onto_a_support() -> None:
+    """Three surfels of one cell: one that a mask showed, one that faces the same way, one that faces aside."""
+    aside = torch.tensor([2**-0.5, 0.0, 2**-0.5, 0.0])
+    for clear, expected in ((True, [7, 7, 7]), (False, [7, 7, 0])):
+        gaussians = surfels(3)
+        gaussians.quats_wxyz[2] = aside
+        vote(gaussians, (0, 7, 1.0))
+        spread(gaussians, torch.arange(3), torch.full((3,), clear), radius_m=0.015)
+        assert winners(gaussians) == expected
+        assert abs(votes_for(gaussians, 7)[1] - FAINT) < 1e-6
 
 
 def test_moved_votes_keep_their_weight() -> None:

@@ -171,16 +171,18 @@ def _strike(means, ids, weights, planes, plane_of, counts, bent_share, clear):
 @compiled(inline=True)
 @no_type_check
 def _cell(means, quats, i, clear, radius_m):
-    """A cube of `radius_m`, one of six directions that surfels can face, and whether it is `clear`, as one number."""
-    w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
-    n0, n1 = 2 * (x * z + w * y), 2 * (y * z - w * x)
-    n2 = w * w - x * x - y * y + z * z  # as long as the quaternion squared, as the others are
-    axis, normal = 2, n2
-    if abs(n0) >= abs(n1) and abs(n0) >= abs(n2):
-        axis, normal = 0, n0
-    elif abs(n1) >= abs(n2):
-        axis, normal = 1, n1
-    key = np.int64(axis + 3 * (normal > 0) + 6 * clear)
+    """A cube of `radius_m`, and one of six directions that surfels can face unless it is `clear`, as one number."""
+    key = np.int64(6)
+    if not clear:
+        w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
+        n0, n1 = 2 * (x * z + w * y), 2 * (y * z - w * x)
+        n2 = w * w - x * x - y * y + z * z  # as long as the quaternion squared, as the others are
+        axis, normal = 2, n2
+        if abs(n0) >= abs(n1) and abs(n0) >= abs(n2):
+            axis, normal = 0, n0
+        elif abs(n1) >= abs(n2):
+            axis, normal = 1, n1
+        key = np.int64(axis + 3 * (normal > 0))
     for c in range(3):
         key = (key << 20) | (np.int64(np.floor(means[i, c] / radius_m)) & 0xFFFFF)
     return key

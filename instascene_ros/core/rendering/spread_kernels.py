@@ -28,7 +28,8 @@ def _keys(means, quats, ids, weights, rows, clear, keys, ballots, num_rows, radi
     along_x, along_y = (a0 >= a1) & (a0 >= a2), a1 >= a2
     axis = tl.where(along_x, 0, tl.where(along_y, 1, 2))
     normal = tl.where(along_x, n0, tl.where(along_y, n1, n2))
-    key = (axis + tl.where(normal > 0, 3, 0) + tl.where(tl.load(clear + i, ok, 0) != 0, 6, 0)).to(tl.int64)
+    facing = axis + tl.where(normal > 0, 3, 0)
+    key = tl.where(tl.load(clear + i, ok, 0) != 0, 6, facing).to(tl.int64)
     for c in tl.static_range(3):
         cell = tl.floor(tl.load(means + 3 * i + c, ok, 0.0) / radius_m).to(tl.int64)
         key = (key << 20) | (cell & 0xFFFFF)
