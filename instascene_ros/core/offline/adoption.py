@@ -117,17 +117,17 @@ def _rewrite_votes(segments: Int64[np.ndarray, " N"], views: TracedViews, gaussi
 def _replay(parts: _Parts, segments: Int64[np.ndarray, " P1"], views: TracedViews, tracker: Tracker) -> None:
     """Count, view by view, which mask holds each new segment, as if they came one by one."""
     evidence = Evidence.of(views, parts.part, len(segments) - 1)
-    config, tracker.unmasked = tracker.config, 0
+    config, tracker.consensus.unmasked = tracker.config, 0
     for view in range(views.num_views):
         masks = np.nonzero(views.mask_view == view)[0]
-        weight = tracker.weight_of_view(has_masks=len(masks) > 0)
+        tracker.consensus.begin_view(has_masks=len(masks) > 0)
         if len(masks) == 0:
             continue
         inside, visible = evidence.inside_px[:, masks], evidence.visible_px[:, view]
         labelled, best = inside.sum(axis=1), inside.argmax(axis=1)
         held = inside.max(axis=1) > config.min_containment * labelled
         observed = held & (np.minimum(labelled, visible) >= config.min_visible_px)
-        tracker.consensus.observe({int(segments[k + 1]): int(masks[best[k]]) for k in np.nonzero(observed)[0]}, weight)
+        tracker.consensus.observe({int(segments[k + 1]): int(masks[best[k]]) for k in np.nonzero(observed)[0]})
 
 
 def _rewrite_records(sets: Int64[np.ndarray, " N"], ids: Sequence[int], views: TracedViews, tracker: Tracker) -> None:
