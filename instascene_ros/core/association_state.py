@@ -21,7 +21,7 @@ def columns_of(tracker: Tracker) -> Columns:
     records, planes = sorted(tracker.records.items()), tracker.planes.values()
     columns = {
         "next": np.array([tracker.next_segment, ids.next_id], np.int64),
-        "unmasked": np.array(tracker.unmasked, np.int64),
+        "unmasked": np.array(tracker.consensus.unmasked, np.int64),
         "segments.id": np.array(segments, np.int64),
         "segments.instance": np.array([ids.instance_of.get(s, 0) for s in segments], np.int64),
         "segments.bond": np.array([ids.bond_of.get(s, 0) for s in segments], np.int64),
@@ -48,7 +48,7 @@ def tracker_from(columns: Columns, config: TrackingConfig, gaussians: GaussianMa
     ids = tracker.identities
     found = _checked(columns_of(tracker), columns)
     tracker.next_segment, ids.next_id = found["next"].tolist()
-    tracker.unmasked = int(found["unmasked"])
+    tracker.consensus.unmasked = int(found["unmasked"])
     _check_ids(found, gaussians)
     ids.merged_into = dict(found["aliases.ids"].tolist())
     _check_ends(ids.merged_into)

@@ -4,6 +4,9 @@ MaskClustering (CVPR 2024) and InstaScene merge masks when, of the views that ob
 mask. Kept per mask that is quadratic in all masks ever seen; kept per segment (the finest parts that masks agree on)
 it is a few hundred counts, can be updated frame by frame, and a verdict can be revised when later views disagree.
 
+Masks of neighbouring keyframes share their errors, so each is worth less than one that comes after a while: a view with
+masks counts as those without before it, too (`max_view_weight`).
+
 A pair's counts are a Beta posterior: `supporters` views found the two together, the other `observers` found a border
 between them, and the prior is that things are as they stand.
 """
@@ -32,6 +35,8 @@ class ConsensusGraph:
 
     def __init__(self, config: TrackingConfig) -> None:
         self.config = config
+        self.unmasked = 0  # views without masks since the last one with some
+        self.view_weight = 1.0  # views that this one counts as
         self._counts = PairCounts()
 
     def count(self, a: int, b: int) -> PairCount:
@@ -44,13 +49,18 @@ class ConsensusGraph:
         for a, b in self._counts.pairs().tolist():
             yield a, b, self.count(a, b)
 
-    def observe(self, container_of: Mapping[int, int], views: float = 1.0) -> None:
-        """Add one view, or one that counts as several: the mask that holds each observed segment."""
+    def begin_view(self, has_masks: bool) -> None:
+        """The next view comes: what is observed from now on counts as it does."""
+        self.view_weight = min(1.0 + self.unmasked, self.config.max_view_weight)
+        self.unmasked = 0 if has_masks else self.unmasked + 1
+
+    def observe(self, container_of: Mapping[int, int]) -> None:
+        """Add one view: the mask that holds each observed segment."""
         segments = np.array(list(container_of), np.int64)
         masks = np.array(list(container_of.values()), np.int64)
         first, second = np.triu_indices(len(segments), 1)
         same = (masks[first] == masks[second]).astype(np.float64)
-        counts = views * np.stack([np.ones_like(same), same], axis=1)
+        counts = self.view_weight * np.stack([np.ones_like(same), same], axis=1)
         self._counts.add(segments[first], segments[second], counts, self.config.consensus_memory)
 
     def add(self, a: int, b: int, observers: float, supporters: float) -> None:

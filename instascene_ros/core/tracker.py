@@ -6,9 +6,6 @@ Streaming label votes and incremental view consensus (method 3.1-3.3). One keyfr
 
 Sums over Gaussians run on the map's device; the decisions, on the host, see a matrix of masks by segments. The cost
 depends on what is in view and on the size of the map, not on how many masks were ever seen.
-
-Masks of neighbouring keyframes share their errors, so each is worth less than one that comes after a while: a keyframe
-speaks for those without masks before it, too (`max_view_weight`), in consensus and in votes.
 """
 
 from dataclasses import dataclass, field
@@ -50,12 +47,10 @@ class Tracker:
     next_segment: int = 1  # segments from here on were never given out; those forgotten are given out again
     sizes: dict[int, int] = field(default_factory=dict)  # Gaussians of each segment after the last keyframe
     planes: dict[int, Plane] = field(default_factory=dict)  # of the instances that are support surfaces
-    unmasked: int = 0  # keyframes since the last one with masks
 
     def __post_init__(self) -> None:
         self.consensus = ConsensusGraph(self.config)
         self._spare: list[int] = []
-        self._view_weight = 1.0  # of the keyframe that is taken in
 
     def associate(
         self, traced: MaskTrace, votes: MaskTrace, stamp_ns: int, gaussians: GaussianMap
@@ -64,7 +59,7 @@ class Tracker:
 
         Returns the ids in view or changed, and every Gaussian's id now.
         """
-        self._view_weight = self.weight_of_view(traced.num_masks > 0)
+        self.consensus.begin_view(has_masks=traced.num_masks > 0)
         sizes = self._sizes(gaussians)
         self._spare = sorted(set(range(1, self.next_segment)) - self.identities.instance_of.keys(), reverse=True)
         look = self._look(traced, gaussians)
@@ -72,7 +67,7 @@ class Tracker:
         if self._cut_divided_segments(traced, look, gaussians):
             look = self._look(traced, gaussians)
         container_of = look.overlap.containers(self.config)
-        self.consensus.observe(container_of, self._view_weight)
+        self.consensus.observe(container_of)
         if votes is not traced:
             look = self._look(votes, gaussians)
             container_of = look.overlap.containers(self.config)
@@ -82,12 +77,6 @@ class Tracker:
         )
         labels = self.labels(gaussians)
         return changed | self._remember(traced, stamp_ns, labels), labels
-
-    def weight_of_view(self, has_masks: bool) -> float:
-        """Views that the next keyframe counts as: it also stands for those without masks before it."""
-        weight = min(1.0 + self.unmasked, self.config.max_view_weight)
-        self.unmasked = 0 if has_masks else self.unmasked + 1
-        return weight
 
     def labels(self, gaussians: GaussianMap) -> Int64[Tensor, " N"]:
         """Instance id of every Gaussian, 0 = none. Votes for segments of one instance count together."""
@@ -162,7 +151,7 @@ class Tracker:
         device = look.column_of.device
         tables = uploaded(home, device), uploaded(target, device)
         chosen = choices(look.winner_of, look.column_of, traced.masks, *tables)
-        cast(gaussians, traced.gaussians, chosen, traced.weights * self._view_weight)
+        cast(gaussians, traced.gaussians, chosen, traced.weights * self.consensus.view_weight)
         # Without masks there is time for what the view does not show, such as what lies just below a surface.
         rows = traced.gaussians if traced.num_masks else torch.arange(len(gaussians), device=device)
         spread(gaussians, rows, self._strike(gaussians), self.config.spread_radius_m)
@@ -193,7 +182,7 @@ class Tracker:
             return self._new_segment() if weights[0] >= least else 0
         main = held[weights[held].argmax()]
         segment = int(overlap.labels[main])
-        return segment if weights[main] >= least else self._new_part(segment, self._view_weight)
+        return segment if weights[main] >= least else self._new_part(segment, self.consensus.view_weight)
 
     def _new_part(self, whole: int, views_together: float) -> int:
         """A segment that belongs with `whole`, as so many views have it, until others say otherwise."""

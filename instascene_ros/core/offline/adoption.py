@@ -13,6 +13,7 @@ from instascene_ros.core.offline.evidence import Evidence
 from instascene_ros.core.offline.refiner import Refinement
 from instascene_ros.core.offline.traced_views import TracedViews
 from instascene_ros.core.record import InstanceRecord
+from instascene_ros.core.support_plane import off_planes
 from instascene_ros.core.tracker import Tracker
 
 MIN_CLAIM_SHARE = 0.25  # an id follows a set that has more than this share of its instance's Gaussians
@@ -28,11 +29,12 @@ def adopt(refinement: Refinement, tracker: Tracker, gaussians: GaussianMap) -> t
     Raises:
         InvalidEditError: the map has changed since the snapshot; nothing was changed.
     """
-    sets, views = refinement.sets, refinement.views
+    views = refinement.views
     before = tracker.labels(gaussians).cpu().numpy()
     if not np.array_equal(before, refinement.labels_before):
         raise InvalidEditError("the map has changed since it was taken for refining: pause it, and refine again")
     old_ids = set(np.unique(before[before > 0]).tolist())
+    sets = _off_supports(refinement.sets, before, tracker, gaussians)
     parts = _Parts.of(sets, before)
     segments = np.array([0, *_replace_segments(parts, tracker, gaussians)])
     _rewrite_votes(segments[parts.part], views, gaussians)
@@ -44,6 +46,30 @@ def adopt(refinement: Refinement, tracker: Tracker, gaussians: GaussianMap) -> t
     ids = [tracker.identities.instance_of[group[0]] for group in groups]
     _rewrite_records(sets, ids, views, tracker)
     return tuple(sorted(old_ids | set(ids)))
+
+
+def _off_supports(
+    sets: Int64[np.ndarray, " N"], before: Int64[np.ndarray, " N"], tracker: Tracker, gaussians: GaussianMap
+) -> Int64[np.ndarray, " N"]:
+    """Sets without what stands off the plane of a support that they are: that goes to where its instance went.
+
+    The masks of all views have voted anew, and those of a table run over the feet of what stands on it.
+    """
+    if not tracker.planes:
+        return sets
+    shared = np.zeros((int(before.max(initial=0)) + 1, int(sets.max(initial=0)) + 1), np.int64)  # instance, set
+    np.add.at(shared, (before, sets), 1)
+    shared[0] = shared[:, 0] = 0
+    off = off_planes(gaussians, list(tracker.planes.values())).cpu().numpy()
+    found = sets.copy()
+    for column, support in enumerate(tracker.planes):
+        support_set = int(shared[support].argmax()) if support < len(shared) else 0
+        astray = (sets == support_set) & off[:, column]
+        if support_set and astray.sum() <= (1 - tracker.config.min_flat_share) * (sets == support_set).sum():
+            elsewhere = np.where(np.arange(shared.shape[1]) == support_set, 0, shared)
+            home = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), 0)
+            found[astray] = home[before[astray]]
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,17 +117,17 @@ def _rewrite_votes(segments: Int64[np.ndarray, " N"], views: TracedViews, gaussi
 def _replay(parts: _Parts, segments: Int64[np.ndarray, " P1"], views: TracedViews, tracker: Tracker) -> None:
     """Count, view by view, which mask holds each new segment, as if they came one by one."""
     evidence = Evidence.of(views, parts.part, len(segments) - 1)
-    config, tracker.unmasked = tracker.config, 0
+    config, tracker.consensus.unmasked = tracker.config, 0
     for view in range(views.num_views):
         masks = np.nonzero(views.mask_view == view)[0]
-        weight = tracker.weight_of_view(has_masks=len(masks) > 0)
+        tracker.consensus.begin_view(has_masks=len(masks) > 0)
         if len(masks) == 0:
             continue
         inside, visible = evidence.inside_px[:, masks], evidence.visible_px[:, view]
         labelled, best = inside.sum(axis=1), inside.argmax(axis=1)
         held = inside.max(axis=1) > config.min_containment * labelled
         observed = held & (np.minimum(labelled, visible) >= config.min_visible_px)
-        tracker.consensus.observe({int(segments[k + 1]): int(masks[best[k]]) for k in np.nonzero(observed)[0]}, weight)
+        tracker.consensus.observe({int(segments[k + 1]): int(masks[best[k]]) for k in np.nonzero(observed)[0]})
 
 
 def _rewrite_records(sets: Int64[np.ndarray, " N"], ids: Sequence[int], views: TracedViews, tracker: Tracker) -> None:
