@@ -30,6 +30,10 @@ class Plane:
     offset_m: float
     tolerance_m: float
 
+    def is_off(self, points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P"]:
+        """Which points are off it."""
+        return np.abs(points_m @ self.normal - self.offset_m) > self.tolerance_m
+
 
 def plane_of(points_m: Float32[np.ndarray, "P 3"], config: TrackingConfig) -> Plane | None:
     """The plane that most of the points lie on; None: they are not flat."""

@@ -13,7 +13,6 @@ from instascene_ros.core.offline.evidence import Evidence
 from instascene_ros.core.offline.refiner import Refinement
 from instascene_ros.core.offline.traced_views import TracedViews
 from instascene_ros.core.record import InstanceRecord
-from instascene_ros.core.support_plane import off_planes
 from instascene_ros.core.tracker import Tracker
 
 MIN_CLAIM_SHARE = 0.25  # an id follows a set that has more than this share of its instance's Gaussians
@@ -60,11 +59,11 @@ def _off_supports(
     shared = np.zeros((int(before.max(initial=0)) + 1, int(sets.max(initial=0)) + 1), np.int64)  # instance, set
     np.add.at(shared, (before, sets), 1)
     shared[0] = shared[:, 0] = 0
-    off = off_planes(gaussians, list(tracker.planes.values())).cpu().numpy()
+    points_m = gaussians.means_m.detach().cpu().numpy()
     found = sets.copy()
-    for column, support in enumerate(tracker.planes):
+    for support, plane in tracker.planes.items():
         support_set = int(shared[support].argmax()) if support < len(shared) else 0
-        astray = (sets == support_set) & off[:, column]
+        astray = (sets == support_set) & plane.is_off(points_m)
         if support_set and astray.sum() <= (1 - tracker.config.min_flat_share) * (sets == support_set).sum():
             elsewhere = np.where(np.arange(shared.shape[1]) == support_set, 0, shared)
             home = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), 0)
