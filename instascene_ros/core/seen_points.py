@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from instascene_ros.core.geometry import normals_of_depth, points_of_depth, transform
 from instascene_ros.core.objects import MASK_OBJECT, ObjectView
 
 JUMP = 0.02  # a step in depth by more than this share of it is an edge
+STRAY_PERCENT, STRAY_M = 1, 0.01  # points this far beyond the outermost percent of a box are strays
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ def seen_points(views: Sequence[ObjectView], spacing_m: float, label: int = MASK
         normals.append(of_pixel[known] @ view.T_world_camera[:3, :3].T)
         colors.append(view.rgb[known])
     return _averaged(np.concatenate(points), np.concatenate(normals), np.concatenate(colors), spacing_m)
+
+
+def without_strays(points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P"]:
+    """Which points lie in the box of most of them, or a little beside it."""
+    if len(points_m) == 0:
+        return np.zeros(0, bool)
+    low, high = np.percentile(points_m, (STRAY_PERCENT, 100 - STRAY_PERCENT), axis=0)
+    return ((points_m > low - STRAY_M) & (points_m < high + STRAY_M)).all(-1)
 
 
 def _averaged(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, spacing_m: float) -> SeenPoints:

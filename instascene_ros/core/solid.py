@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.free_space import Evidence
@@ -69,6 +69,14 @@ def fuse(evidence: Evidence, generated: Float32[np.ndarray, "X Y Z"]) -> Float32
     field = np.where(evidence.free, np.maximum(field, signed_m), field)
     field = np.where(evidence.taken, np.maximum(field, 0.25 * truncation_m), field)
     return ndimage.gaussian_filter(field, 0.5).astype(np.float32)
+
+
+def above_floor(
+    field: Float[np.ndarray, "X Y Z"], grid: VoxelGrid, floor_m: float, up: Float64[np.ndarray, " 3"]
+) -> Float32[np.ndarray, "X Y Z"]:
+    """The field of which nothing is left below a height along `up`."""
+    heights_m = (grid.centers_m() @ up.astype(np.float32)).reshape(grid.shape)
+    return np.maximum(field, floor_m - heights_m).astype(np.float32)
 
 
 def seen_parts(field: Float32[np.ndarray, "X Y Z"], evidence: Evidence) -> Float32[np.ndarray, "X Y Z"]:

@@ -1,10 +1,12 @@
 """What an object stands on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial import cKDTree
 
-from instascene_ros.core.seen_points import SeenPoints
+from instascene_ros.core.seen_points import SeenPoints, without_strays
 from instascene_ros.core.views import perpendicular
 
 SPACING_M = 0.004  # of the points of the surroundings
@@ -19,6 +21,40 @@ CLEARANCE_M = 0.005  # above the support: what is seen beside the foot is not th
 SECTORS, MIN_SECTORS = 16, 6  # of directions around it, in which something shows beside its foot
 MIN_IN_SECTOR = 6  # points: fewer show through gaps, as under the flank of a bowl
 SUPPORT_SHARE = 0.1  # of those directions: where as many show nothing but the support, it stands on that
+ABOVE_M = 0.001  # the support: what is no higher is the support itself, whatever the masks say
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Heights along up, world; None where nothing of the kind was seen."""
+
+    support_m: float | None  # of the level surface under the object
+    foot_m: float | None  # of what stands on that and holds the object
+
+    @property
+    def floor_m(self) -> float | None:
+        """Height that the object cannot reach below."""
+        return self.support_m if self.foot_m is None else self.foot_m
+
+    @classmethod
+    def under(
+        cls, points_m: Float32[np.ndarray, "P 3"], surroundings: SeenPoints, up: Float64[np.ndarray, " 3"]
+    ) -> "Ground":
+        """From the object's points, and from what else was seen around them."""
+        points_m = points_m[without_strays(points_m)]
+        support_m = support_height_m(points_m, surroundings, up) if len(points_m) else None
+        if support_m is None:
+            return cls(None, None)
+        own_m = points_m[above(points_m, support_m, up)]
+        return cls(support_m, foot_height_m(own_m, surroundings, support_m, up))
+
+
+def above(
+    points_m: Float32[np.ndarray, "P 3"], support_m: float, up: Float64[np.ndarray, " 3"]
+) -> Bool[np.ndarray, " P"]:
+    """Which points lie above the support; all of them where none does."""
+    higher = points_m @ up > support_m + ABOVE_M
+    return higher if higher.any() else np.ones(len(points_m), bool)
 
 
 def support_height_m(

@@ -11,8 +11,9 @@ from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.errors import TooFewPointsError
 from instascene_ros.core.free_space import Evidence, gather_evidence
 from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
-from instascene_ros.core.seen_points import seen_points
-from instascene_ros.core.support import SPACING_M, foot_height_m, rests_on, support_height_m
+from instascene_ros.core.seen_points import seen_points, without_strays
+from instascene_ros.core.solid import above_floor
+from instascene_ros.core.support import SPACING_M, Ground, above, rests_on
 from instascene_ros.core.upright_box import upright_axes
 from instascene_ros.core.volume import VoxelGrid
 
@@ -54,15 +55,12 @@ def look_at_object(observation: ObjectObservation, config: CompletionConfig) -> 
             f"instance {observation.instance_id} shows {len(points_m)} points with depth "
             f"in {len(observation.views)} views; completing it needs {MIN_POINTS}: look at it longer, or from nearer"
         )
-    low, high = np.percentile(points_m, (1, 99), axis=0)
-    keep = ((points_m > low - 0.01) & (points_m < high + 0.01)).all(-1)
-    heights = points_m @ observation.up
+    keep, heights = without_strays(points_m), points_m @ observation.up
     surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
-    support_m = support_height_m(points_m[keep], surroundings, observation.up)
-    if support_m is not None and (heights > support_m + 0.001).any():
-        keep &= heights > support_m + 0.001
-    foot_m = None if support_m is None else foot_height_m(points_m[keep], surroundings, support_m, observation.up)
-    support_m = support_m if foot_m is None else foot_m
+    ground = Ground.under(points_m, surroundings, observation.up)
+    support_m = ground.floor_m
+    if ground.support_m is not None:
+        keep &= above(points_m, ground.support_m, observation.up)
     rests = support_m is not None and rests_on(
         points_m[keep], surroundings, support_m, observation.up, config.min_voxel_m
     )
@@ -122,7 +120,7 @@ def field_of(
     known = np.isfinite(evidence.signed_m) & ((evidence.weight > 0.3) | (evidence.free_views >= 2))
     field = np.where(known, np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m), field)
     field = ndimage.gaussian_filter(field, 0.5)
-    return np.maximum(field, seen.floor_m - seen.heights_m(observation)).astype(np.float32)
+    return above_floor(field, seen.grid, seen.floor_m, observation.up)
 
 
 def field_of_solid(solid: Bool[np.ndarray, "X Y Z"], voxel_m: float) -> Float32[np.ndarray, "X Y Z"]:

@@ -13,10 +13,11 @@ from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.protocols import Report, silent
 from instascene_ros.core.views import PosedCamera
 from instascene_ros.models.closure import Seen, closed_shape, field_of, field_of_solid, look_at_object
-from instascene_ros.models.hollow import container_of
+from instascene_ros.models.hollow import Container, container_of
 from instascene_ros.models.shape_fit import explains, fit_shape
 from instascene_ros.models.symmetric import with_symmetry
 from instascene_ros.models.symmetry import SymmetrySearch
+from instascene_ros.models.underside import above_underside
 
 
 class GeometricPrior:
@@ -60,16 +61,17 @@ class GeometricPrior:
             along_rays_m = fit.shape.distance_m(centers_m).reshape(shape)
             slope = np.linalg.norm(np.gradient(along_rays_m, seen.grid.voxel_m), axis=0)
             guess_m = (along_rays_m / np.maximum(slope, 0.5)).astype(np.float32)
-            return seen, _hollowed(seen, guess_m, observation)
+            return seen, _hollowed(seen, guess_m, container_of(seen, observation.up))
         for symmetry in SymmetrySearch(seen, observation.up).best()[:1]:
             seen = with_symmetry(seen, symmetry)
-        guess_m = field_of_solid(closed_shape(seen, observation), seen.grid.voxel_m)
-        return seen, _hollowed(seen, guess_m, observation)
+        container, closed = container_of(seen, observation.up), closed_shape(seen, observation)
+        if container is None:  # free space under the rim of a container is its inside
+            closed &= above_underside(seen, closed, observation.up)
+        return seen, _hollowed(seen, field_of_solid(closed, seen.grid.voxel_m), container)
 
 
 def _hollowed(
-    seen: Seen, guess_m: Float32[np.ndarray, "X Y Z"], observation: ObjectObservation
+    seen: Seen, guess_m: Float32[np.ndarray, "X Y Z"], container: Container | None
 ) -> Float32[np.ndarray, "X Y Z"]:
     """The guess, of which only the wall is left where it holds things."""
-    container = container_of(seen, observation.up)
     return guess_m if container is None else np.maximum(guess_m, container.wall_m(seen, guess_m))

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from instascene_ros.core.completion import Stage, complete_object
 from instascene_ros.core.config import CompletionConfig
@@ -96,6 +97,13 @@ def test_nothing_reaches_into_space_that_was_seen_empty(name: str) -> None:
         in_front += z < depth_m[v, u] - 0.01
     assert (in_front >= 3).mean() < 0.01
     assert model.vertices_m[:, 2].min() > -0.005  # nor into the table
+
+
+def test_masks_that_run_over_the_foot_put_nothing_into_the_table() -> None:
+    scene = seen_from_one_side("box")
+    over = [ndimage.binary_dilation(image == 1, iterations=3).astype(np.int32) for image in scene.instances]
+    model = complete_object(observation_of(replace(scene, instances=tuple(over)), 1), PRIOR, CONFIG)
+    assert model.watertight and -0.001 < model.vertices_m[:, 2].min() < 0.002
 
 
 def test_neighbours_that_touch_do_not_share_space() -> None:
