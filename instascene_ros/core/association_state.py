@@ -92,8 +92,8 @@ def _check_ids(found: Columns, gaussians: GaussianMap) -> None:
     votes = gaussians.vote_ids.cpu().numpy()
     lowest_and_end = {
         "votes": (0, next_segment), "segments.id": (1, next_segment), "pairs.segments": (1, next_segment),
-        "segments.bond": (0, next_segment), "segments.instance": (0, next_id), "aliases.ids": (1, next_id),
-        "records.id": (1, next_id), "planes.instance": (1, next_id),
+        "segments.instance": (0, next_id), "segments.bond": (0, max(next_id, next_segment)),  # once a segment
+        "aliases.ids": (1, next_id), "records.id": (1, next_id), "planes.instance": (1, next_id),
     }  # fmt: skip
     for name, (low, high) in lowest_and_end.items():
         given = found.get(name, votes)

@@ -40,12 +40,12 @@ class Identities:
         return changed
 
     def join(self, ids: Sequence[int]) -> None:
-        """Merge instances into the first of `ids` for good: their segments share a bond from now on."""
+        """Merge instances into the first of `ids` for good: their segments share a bond, its id, from now on."""
         first = ids[0]
         segments = sorted(s for i in ids for s in self.segments_of.pop(i))
         self.segments_of[first] = segments
         self.instance_of.update(dict.fromkeys(segments, first))
-        self.bond_of.update(dict.fromkeys(segments, segments[0]))
+        self.bond_of.update(dict.fromkeys(segments, first))
         self._absorb(first, ids[1:])
 
     def add_part(self, segment: int, whole: int) -> None:

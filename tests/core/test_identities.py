@@ -69,3 +69,13 @@ def test_whatever_happens_every_segment_has_one_instance_and_unchanged_groups_ke
         assert all(i in used or i > max(used, default=0) for i in now.values())
         used |= set(now.values())
         previous = now
+
+
+def test_numbers_of_segments_that_are_given_out_again_bring_no_bond_with_them() -> None:
+    ids = Identities()
+    ids.regroup([[1], [2], [3]], lambda segment: 1.0)
+    ids.join([1, 2])
+    ids.forget(1)
+    ids.regroup([[1], [4]], lambda segment: 1.0)  # another object, under the same number
+    ids.join([ids.instance_of[1], ids.instance_of[4]])
+    assert ids.bond_of[2] != ids.bond_of[1] == ids.bond_of[4]

@@ -56,18 +56,19 @@ def _off_supports(
     """
     if not tracker.planes:
         return sets
-    shared = np.zeros((int(before.max(initial=0)) + 1, int(sets.max(initial=0)) + 1), np.int64)  # instance, set
-    np.add.at(shared, (before, sets), 1)
-    shared[0] = shared[:, 0] = 0
+    ids, row_of = np.unique(before, return_inverse=True)
+    shared = np.zeros((len(ids), int(sets.max(initial=0)) + 1), np.int64)  # instance, set
+    np.add.at(shared, (row_of, sets), 1)
+    shared[ids == 0] = shared[:, 0] = 0
     points_m = gaussians.means_m.detach().cpu().numpy()
     found = sets.copy()
     for support, plane in tracker.planes.items():
-        support_set = int(shared[support].argmax()) if support < len(shared) else 0
+        support_set = int(shared[ids == support].sum(axis=0).argmax())
         astray = (sets == support_set) & plane.is_off(points_m)
         if support_set and astray.sum() <= (1 - tracker.config.min_flat_share) * (sets == support_set).sum():
             elsewhere = np.where(np.arange(shared.shape[1]) == support_set, 0, shared)
             home = np.where(elsewhere.any(axis=1), elsewhere.argmax(axis=1), 0)
-            found[astray] = home[before[astray]]
+            found[astray] = home[row_of[astray]]
     return found
 
 
