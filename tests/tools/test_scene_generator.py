@@ -17,7 +17,7 @@ from instascene_ros.tools.scene_generator.mask_noise import MaskErrors, shuffled
 from instascene_ros.tools.scene_generator.meshes import Mesh
 from instascene_ros.tools.scene_generator.raycast import RayCaster
 from instascene_ros.tools.scene_generator.shapes import Shape
-from instascene_ros.tools.scene_generator.trajectory import handheld, look_at, orbit
+from instascene_ros.tools.scene_generator.trajectory import handheld, look_at, novel_views, orbit
 from tests.scenes import camera_of_width, place, tabletop, three_objects
 
 OPEN_SQUARE = np.array([[-0.05, -0.05, 0.0], [0.05, -0.05, 0.0], [0.05, 0.05, 0.0], [-0.05, 0.05, 0.0]])
@@ -157,6 +157,10 @@ def test_points_behind_an_object_are_not_seen() -> None:
     points = np.array([[0.11, 0.0, 0.05], [-0.09, 0.0, 0.05], [0.09, 0.0, 0.05]])
     normals = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
     assert num_seen(points, normals, cameras, caster).tolist() == [1, 0, 0]
+
+
+def test_there_may_be_no_test_views() -> None:
+    assert novel_views(0, 0, 30.0, 270.0, np.random.default_rng(0)).shape == (0, 4, 4)
 
 
 def test_handheld_path_stays_where_a_person_would_hold_a_camera() -> None:

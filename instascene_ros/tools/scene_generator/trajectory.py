@@ -69,7 +69,7 @@ def novel_views(
         target = np.append(rng.uniform(-0.03, 0.03, 2), 0.04)
         elevation = np.radians(rng.uniform(16, 76))
         poses.append(look_at(eye(np.radians(azimuth), elevation, rng.uniform(0.6, 0.95), target), target))
-    return np.stack(poses)
+    return np.array(poses).reshape(-1, 4, 4)
 
 
 def _wave(s: Float[np.ndarray, " F"], cycles: int, rng: np.random.Generator) -> Float64[np.ndarray, " F"]:
