@@ -136,3 +136,17 @@ def test_density_finds_two_clusters_without_being_told_of_objects() -> None:
     assert (found[:300] == found[0]).mean() > 0.97 and (found[300:] == found[300]).mean() > 0.97
     assert found[0] != found[300] and found[0] > 0
     assert (instances_by_density(features[:5], means_m[:5]) == 0).all()
+
+
+def test_density_finds_small_objects_among_more_points_than_it_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instascene_ros.core.offline.feature_instances.MAX_POINTS", 3500)
+    rng, step_m = np.random.default_rng(0), 0.008
+    table = np.stack(np.meshgrid(np.arange(75), np.arange(75), 0), axis=-1).reshape(-1, 3) * step_m
+    cup = np.stack(np.meshgrid(np.arange(10), np.arange(10), 10), axis=-1).reshape(-1, 3) * step_m
+    kinds = np.array([0] * len(table) + [5] * len(cup) + [9] * len(cup))
+    features = np.eye(16, dtype=np.float32)[kinds] + rng.normal(0, 0.01, (len(kinds), 16)).astype(np.float32)
+    means_m = np.concatenate([table, cup + [0.1, 0.1, 0], cup + [0.4, 0.4, 0]]).astype(np.float32)
+    found = instances_by_density(features / np.linalg.norm(features, axis=1, keepdims=True), means_m)
+    most = [np.bincount(found[kinds == kind]).argmax() for kind in (0, 5, 9)]
+    assert len({*most}) == 3 and 0 not in most
+    assert all((found[kinds == kind] == label).mean() > 0.9 for kind, label in zip((0, 5, 9), most, strict=True))

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import HDBSCAN
 from torch import Tensor
 
-VOXEL_M = 0.01
+VOXEL_M, VOXEL_STEP = 0.01, 1.2  # coarser by so much until there are few enough: no coarser, or small objects are noise
 MAX_POINTS = 20_000  # that are clustered; a million in the paper, on a GPU
 MIN_CLUSTER_SIZE, MIN_SAMPLES, EPSILON = 30, 30, 0.1
 
@@ -38,7 +38,7 @@ def instances_by_density(
     """
     rows, voxel_m = np.arange(len(means_m)), VOXEL_M
     while len(rows) and len(rows := _one_a_voxel(means_m, voxel_m)) > MAX_POINTS:
-        voxel_m *= 2
+        voxel_m *= VOXEL_STEP
     if len(rows) < MIN_CLUSTER_SIZE:
         return np.zeros(len(means_m), np.int64)
     labels = _density_clusters(unit_features[rows].astype(np.float64)) + 1
