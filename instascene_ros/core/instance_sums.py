@@ -10,6 +10,7 @@ from torch import Tensor
 from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import z_axis_from_quats
 from instascene_ros.core.rendering import cpu_sums
+from instascene_ros.core.segment_view import table_of
 from instascene_ros.core.shape import Samples
 from instascene_ros.core.upload import uploaded
 
@@ -18,8 +19,7 @@ SAMPLES = 512  # points of an instance that its extent is measured on
 
 def columns_of(ids: Int64[np.ndarray, " K"], labels: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
     """Column of each label; those that are not listed fall into column 0."""
-    table = np.zeros(int(ids[-1]) + 2, np.int64)
-    table[ids] = np.arange(len(ids))
+    table = table_of(ids, int(ids[-1]) + 2)
     return uploaded(table, labels.device)[labels.clamp(max=len(table) - 1)]
 
 
