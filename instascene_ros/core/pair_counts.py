@@ -41,11 +41,9 @@ class PairCounts:
         mine = (self._keys >= 0) & ((self._keys >> 31 == segment) | (self._keys & LOW == segment))
         keys, counts = self._keys[mine], self._counts[mine]
         for other, given in zip(((keys >> 31) + (keys & LOW) - segment).tolist(), counts, strict=True):
-            if other != whole and given[0] > (self.of(whole, other) or (0.0,))[0]:
-                self._reserve(1)
-                at = _find(self._keys, _key(whole, other))
-                self._taken += int(self._keys[at] == FREE)
-                self._keys[at], self._counts[at] = _key(whole, other), given
+            own = self.of(whole, other) or (0.0, 0.0)
+            if other != whole and given[0] > own[0]:
+                self.add(np.array([whole]), np.array([other]), (given - own)[None], np.inf)
         self.forget(segment)
 
     def between(
