@@ -12,9 +12,9 @@ setup: ## make .venv and install/ ready (the others do it too)
 demo: setup ## play the sample scene and write a report into demo_output/
 	@.ci/shell instascene demo $(ARGS)
 
-test: setup ## lint and run every test; ARGS="-k word" chooses
+test: setup ## lint and run every test, two at a time; ARGS="-k word" chooses
 	@.ci/shell ruff check --output-format concise .
-	@.ci/shell python -m pytest tests -c tests/pytest.ini $(ARGS)
+	@.ci/shell python -m pytest tests -c tests/pytest.ini -n 2 --dist loadgroup $(ARGS)
 
 lint: setup ## check style
 	@.ci/shell ruff check --output-format concise .

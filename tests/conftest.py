@@ -4,6 +4,8 @@ import os
 import random
 import socket
 
+import pytest
+
 LAST_SAFE_DOMAIN = 101  # above it the ports of a domain collide with Linux's ephemeral ones
 
 
@@ -30,3 +32,11 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the package has it; a plugin may load torch before it
 os.environ.setdefault("INSTASCENE_TEST_DOMAIN", str(free_domain()))
 os.environ["ROS_DOMAIN_ID"] = os.environ["INSTASCENE_TEST_DOMAIN"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers: a file stays on one of them, since its fixtures are costly, and so do all tests of nodes,
+    which share one ROS domain."""
+    for item in items:
+        group = "nodes" if item.path.parent.name == "nodes" else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))

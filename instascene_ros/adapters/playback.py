@@ -44,14 +44,21 @@ class Playback:
 
     def __init__(self, frames: Iterator[PlayedFrame], rate: float) -> None:
         self._frames, self._rate = frames, rate
-        self._next = next(frames, None)  # read ahead, so that decoding does not delay it
+        self._next: PlayedFrame | None = None
+        self.read_ahead()
         self._origin_ns: int | None = None  # clock at which offset 0 is due
         self._paused_at_ns: int | None = None
         self.played = 0
 
     @property
     def finished(self) -> bool:
+        self.read_ahead()
         return self._next is None
+
+    def read_ahead(self) -> None:
+        """Decode the next frame before it is due: to be called when the last one is out, so that neither waits."""
+        if self._next is None:
+            self._next = next(self._frames, None)
 
     def pause(self, paused: bool, now_ns: int) -> None:
         """Stop the time of the recording, or let it go on where it stopped."""
@@ -74,11 +81,11 @@ class Playback:
 
     def take(self, now_ns: int) -> PlayedFrame | None:
         """The next frame when it is due; the first call starts the clock."""
-        if self._paused_at_ns is not None or self._next is None:
+        if self._paused_at_ns is not None or self.finished:
             return None
         self._origin_ns = now_ns if self._origin_ns is None else self._origin_ns
         if self._next.offset_ns > self.offset_ns(now_ns):
             return None
-        played, self._next = self._next, next(self._frames, None)
+        played, self._next = self._next, None
         self.played += 1
         return played

@@ -71,6 +71,7 @@ class PlayerNode(Node):
             self._clock_publisher.publish(Clock(clock=stamp_of_ns(self._start_ns + self._playback.offset_ns(now_ns))))
         if played:
             self._publish(played)
+            self._playback.read_ahead()
         elif self._playback.finished:
             self._end(now_ns)
 

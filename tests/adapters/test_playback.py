@@ -102,3 +102,20 @@ def test_end_is_known() -> None:
         taken(player, now_ms)
     assert player.finished and player.played == 5
     assert taken(player, 9999) is None
+
+
+def test_a_frame_that_is_due_does_not_wait_for_the_next_one_to_be_decoded() -> None:
+    decoded = []
+
+    class Noted(FiveFrames):
+        def frame(self, index: int) -> Frame:
+            decoded.append(index)
+            return super().frame(index)
+
+    player = Playback(played_frames(Noted(), 0, 0, loop=False), rate=1.0)
+    assert taken(player, 0) == 0
+    assert decoded == [0]
+    player.read_ahead()
+    player.read_ahead()
+    assert decoded == [0, 1]
+    assert [taken(player, ms) for ms in (100, 200)] == [100, 200]  # one that was not read ahead comes all the same
