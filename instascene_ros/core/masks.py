@@ -27,11 +27,8 @@ class Masks:
 
     @classmethod
     def from_image(cls, image: Integer[np.ndarray, "H W"]) -> "Masks":
-        """Labels of an id image with arbitrary ids (0 = none), renumbered to 1..M with score 1."""
-        ids, labels = np.unique(image, return_inverse=True)
-        labels = labels.reshape(image.shape).astype(np.int32)
-        if len(ids) == 0 or ids[0] != 0:
-            labels += 1
+        """Labels of an id image with arbitrary ids (0 = none, and none below), renumbered to 1..M with score 1."""
+        labels = _numbered(image)
         return cls(labels, np.ones(int(labels.max(initial=0)), np.float32))
 
     @classmethod
@@ -55,3 +52,16 @@ class Masks:
         for side in (self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]):
             found[side] = True
         return found
+
+
+def _numbered(ids: Integer[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
+    """Ids above 0 as 1..M in their order, the others as 0. By a table where 16 bits hold them: sorting takes 20 ms."""
+    ids = np.maximum(ids, 0)
+    largest = int(ids.max(initial=0))
+    if largest >= 2**16:
+        used, labels = np.unique(ids, return_inverse=True)
+        return (labels.reshape(ids.shape) + (used[0] != 0)).astype(np.int32)
+    is_used = np.zeros(largest + 1, bool)
+    is_used[ids] = True
+    is_used[0] = False
+    return np.cumsum(is_used, dtype=np.int32)[ids]
