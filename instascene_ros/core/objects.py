@@ -1,14 +1,17 @@
 """One object: what the robot knows of it, and the completed model made from that."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.gaussian_map import GaussianMap
+from instascene_ros.core.geometry import normals_of_depth
 
 MASK_OBJECT, MASK_OCCLUDED, MASK_OTHER = 255, 128, 0
+JUMP = 0.02  # a step in depth by more than this share of it is an edge
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class ObjectView:
     depth_m: Float32[np.ndarray, "H W"]  # 0 = none
     mask: UInt8[np.ndarray, "H W"]  # 255 the object, 128 hidden by something in front, 0 other
     T_world_camera: Float64[np.ndarray, "4 4"]
+
+    @cached_property
+    def normals(self) -> Float32[np.ndarray, "H W 3"]:
+        """Of every pixel, unit, in the camera frame, facing the camera; zero at steps in depth and without any."""
+        return normals_of_depth(self.depth_m, self.camera, radius_px=1, max_jump=JUMP)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
-from instascene_ros.core.geometry import normals_of_depth, points_of_depth, transform
+from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.core.objects import MASK_OBJECT, ObjectView
 
-JUMP = 0.02  # a step in depth by more than this share of it is an edge
 STRAY_PERCENT, STRAY_M = 1, 0.01  # points this far beyond the outermost percent of a box are strays
 
 
@@ -32,7 +31,7 @@ def seen_points(views: Sequence[ObjectView], spacing_m: float, label: int = MASK
     """
     points, normals, colors = [np.zeros((0, 3))], [np.zeros((0, 3))], [np.zeros((0, 3))]
     for view in views:
-        of_pixel = normals_of_depth(view.depth_m, view.camera, radius_px=1, max_jump=JUMP)
+        of_pixel = view.normals
         known = (view.mask == label) & (view.depth_m > 0) & (np.abs(of_pixel).sum(-1) > 0)
         camera_m = points_of_depth(view.depth_m, view.camera)[known].astype(np.float64)
         points.append(transform(view.T_world_camera, camera_m))
@@ -50,8 +49,7 @@ def without_strays(points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.ndarray, " P
 
 
 def _averaged(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, spacing_m: float) -> SeenPoints:
-    cells = np.floor(points / spacing_m).astype(np.int64)
-    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    _, cell, count = np.unique(_cells(points, spacing_m), return_inverse=True, return_counts=True)
     columns = np.concatenate([points, normals, colors], axis=1)
     total = np.stack([np.bincount(cell.reshape(-1), column, len(count)) for column in columns.T], axis=1)
     mean = total / count[:, None]
@@ -61,3 +59,11 @@ def _averaged(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, spaci
         (mean[:, 3:6] / length).astype(np.float32),
         np.rint(mean[:, 6:]).astype(np.uint8),
     )
+
+
+def _cells(points: Float64[np.ndarray, "P 3"], spacing_m: float) -> Int64[np.ndarray, " P"]:
+    """One number for each point's cell: sorting those takes a tenth of what sorting rows of three does."""
+    cells = np.floor(points / spacing_m).astype(np.int64)
+    cells -= cells.min(0, initial=0)
+    _, wide, high = cells.max(0, initial=0) + 1
+    return (cells[:, 0] * wide + cells[:, 1]) * high + cells[:, 2]

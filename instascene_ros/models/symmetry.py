@@ -75,6 +75,7 @@ class SymmetrySearch:
         self._points_m = seen.points_m[chosen].astype(np.float64)
         self._normals = seen.normals[chosen].astype(np.float64)
         self._tree = cKDTree(seen.points_m)
+        self._nearest_normals = np.concatenate([seen.normals, np.zeros((1, 3), np.float32)])  # of no neighbour: last
         # The edge of free space is uncertain by a pixel, and hidden surface often lies just behind a silhouette.
         self._empty = seen.evidence.taken | ndimage.binary_erosion(seen.evidence.free, iterations=FREE_MARGIN)
         self._radius_m = float(np.linalg.norm(np.ptp(self._points_m, axis=0))) / 2
@@ -95,18 +96,19 @@ class SymmetrySearch:
 
     def judged(self, symmetry: Symmetry) -> Symmetry:
         """The symmetry with the evidence for and against it."""
-        agreeing, against, count = 0, 0, 0
-        for T in symmetry.motions():
-            copies_m, normals = transform(T, self._points_m), self._normals @ T[:3, :3].T
-            distance_m, nearest = self._tree.query(copies_m)
-            cosine = (self._seen.normals[nearest] * normals).sum(-1)
-            agreeing += int(((distance_m < AGREE_M) & (cosine > AGREE_COSINE)).sum())
-            wrong = self._seen.grid.lookup(self._empty, copies_m, False) & (distance_m > CLEAR_M)
-            wrong |= copies_m @ self._up < self._seen.floor_m - CLEAR_M
-            against, count = against + int(wrong.sum()), count + len(copies_m)
+        motions = symmetry.motions()
+        copies_m = np.concatenate([transform(T, self._points_m) for T in motions])
+        normals = np.concatenate([self._normals @ T[:3, :3].T for T in motions])
+        distance_m, nearest = self._tree.query(copies_m, distance_upper_bound=CLEAR_M)  # further away: infinite
+        cosine = (self._nearest_normals[nearest] * normals).sum(-1)
+        agreeing = int(((distance_m < AGREE_M) & (cosine > AGREE_COSINE)).sum())
+        wrong = self._seen.grid.lookup(self._empty, copies_m, False) & (distance_m > CLEAR_M)
+        wrong |= copies_m @ self._up < self._seen.floor_m - CLEAR_M
+        against = int(wrong.sum())
         return Symmetry(
-            symmetry.kind, symmetry.axis, symmetry.point_m, agreeing / count, against / max(1, against + agreeing)
-        )
+            symmetry.kind, symmetry.axis, symmetry.point_m,
+            agreeing / len(copies_m), against / max(1, against + agreeing),
+        )  # fmt: skip
 
     def _refined(self, symmetry: Symmetry) -> Symmetry:
         """Hill climbing over what moves and tilts the plane or axis."""
