@@ -7,8 +7,9 @@ from jaxtyping import Float, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.free_space import Evidence
-from instascene_ros.core.geometry import inverse, normals_of_depth, points_of_depth, project, transform
+from instascene_ros.core.geometry import inverse, normals_of_depth, points_of_depth
 from instascene_ros.core.objects import GeneratedView
+from instascene_ros.core.rendering.cpu_sights import note_outside
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
@@ -20,44 +21,19 @@ def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[n
     """Signed distance (m, truncated, negative inside) that generated views agree on.
 
     A voxel is outside when two views see past it: the second largest distance over the views, so that one view's
-    mistake carves nothing and a thin wall seen from both sides stays. What no view contradicts is inside.
+    mistake carves nothing and a thin wall seen from both sides stays. What no view contradicts is inside, as is what no
+    image holds. In front of the surface the distance is that to the plane of the nearest pixel, beside the silhouette
+    that to the half-alpha line: both exact to first order, so that the largest over many views is not biased outward.
     """
     truncation_m = TRUNCATION_VOXELS * grid.voxel_m
-    first = np.full(grid.size, -truncation_m, np.float32)
-    second = first.copy()
+    farthest_m = np.full((2, grid.size), -truncation_m, np.float32)
     centers_m = grid.centers_m()
     for view in views:
-        distance_m = _distance_in_front(view, centers_m, truncation_m)
-        second = np.maximum(second, np.minimum(first, distance_m))
-        first = np.maximum(first, distance_m)
-    return second.reshape(grid.shape)
-
-
-def _distance_in_front(
-    view: GeneratedView, points_m: Float32[np.ndarray, "N 3"], truncation_m: float
-) -> Float32[np.ndarray, " N"]:
-    """How far each point is outside what the view shows, m, truncated; beyond the image: nothing said (inside).
-
-    In front of the surface that is the distance to the plane of the nearest pixel, beside the silhouette the distance
-    to the half-alpha line: both exact to first order, so that the largest over many views is not biased outward.
-    """
-    camera = view.camera
-    points_camera = transform(inverse(view.T_world_camera), points_m)
-    pixels, z = project(points_camera, camera)
-    pixels = np.nan_to_num(pixels, nan=-9)
-    inside = ((pixels > -0.5) & (pixels < (camera.width - 0.5, camera.height - 0.5))).all(-1)
-    u, v = np.rint(np.where(inside[:, None], pixels, 0)).astype(np.int64).T
-    normals = normals_of_depth(view.depth_m, camera, radius_px=1)[v, u]
-    to_plane_m = (normals * (points_camera - points_of_depth(view.depth_m, camera)[v, u])).sum(-1)
-    along_ray_m = EDGE_SLANT * (view.depth_m[v, u] - z)
-    distance_m = np.where(np.abs(normals).sum(-1) > 0, to_plane_m, along_ray_m)
-    distance_m = np.where(view.alpha[v, u] < 0.5, -truncation_m, distance_m)
-    alpha = ndimage.map_coordinates(view.alpha, pixels[:, ::-1].T, order=1, mode="nearest")
-    beside_m = np.where(alpha > 0, (0.5 - alpha) * z / camera.fx, truncation_m)
-    distance_m = np.clip(
-        np.maximum(distance_m, np.where(alpha < 1, beside_m, -truncation_m)), -truncation_m, truncation_m
-    )
-    return np.where(inside, distance_m, -truncation_m).astype(np.float32)
+        note_outside(
+            centers_m, view.camera, inverse(view.T_world_camera), points_of_depth(view.depth_m, view.camera),
+            normals_of_depth(view.depth_m, view.camera, radius_px=1), view.alpha, EDGE_SLANT, farthest_m, truncation_m,
+        )  # fmt: skip
+    return farthest_m[1].reshape(grid.shape)
 
 
 def fuse(evidence: Evidence, generated: Float32[np.ndarray, "X Y Z"]) -> Float32[np.ndarray, "X Y Z"]:

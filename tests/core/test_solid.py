@@ -1,10 +1,14 @@
 """Fusing generated views with evidence, on shapes whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from instascene_ros.core import solid
 from instascene_ros.core.free_space import Evidence, gather_evidence
+from instascene_ros.core.geometry import inverse, normals_of_depth, points_of_depth, transform
 from instascene_ros.core.meshing import RayCaster, mesh_of_field
 from instascene_ros.core.objects import GeneratedView
 from instascene_ros.core.views import CLOSING, Rig
@@ -66,3 +70,35 @@ def test_crumbs_go_and_parts_that_were_seen_stay() -> None:
     assert (solid.seen_parts(np.minimum(large, handle), evidence) < 0)[handle < 0].all()
     largest = solid.seen_parts(np.minimum(one, crumb), nothing_seen())
     assert (largest < 0)[one < 0].all()
+
+
+def outside_m(view: GeneratedView, points_m: np.ndarray, truncation_m: float) -> np.ndarray:
+    """What one view says of each point, plainly."""
+    camera, found = view.camera, np.full(len(points_m), -truncation_m)
+    points_camera = transform(inverse(view.T_world_camera), points_m.astype(np.float64))
+    normals, surface_m = normals_of_depth(view.depth_m, camera, radius_px=1), points_of_depth(view.depth_m, camera)
+    for i, p in enumerate(points_camera):
+        if p[2] <= 0:
+            continue
+        u, v = camera.fx * p[0] / p[2] + camera.cx, camera.fy * p[1] / p[2] + camera.cy
+        if not (-0.5 < u < camera.width - 0.5 and -0.5 < v < camera.height - 0.5):
+            continue
+        at = round(v), round(u)
+        plane_m = normals[at] @ (p - surface_m[at]) if normals[at].any() else 0.7 * (view.depth_m[at] - p[2])
+        alpha = ndimage.map_coordinates(view.alpha, [[v], [u]], order=1, mode="nearest")[0]
+        beside_m = truncation_m if alpha <= 0 else (0.5 - alpha) * p[2] / camera.fx if alpha < 1 else -truncation_m
+        found[i] = np.clip(max(plane_m if view.alpha[at] >= 0.5 else beside_m, beside_m), -truncation_m, truncation_m)
+    return found
+
+
+def test_a_voxel_is_as_far_outside_as_the_second_view_that_sees_past_it_says() -> None:
+    coarse = VoxelGrid(GRID.T_world_grid, 0.012, (14, 14, 14))
+    views = views_of(ball_field(0.05, (0.01, 0, -0.01)))[::3]
+    soft = [
+        GeneratedView(v.camera, v.T_world_camera, v.rgb, v.depth_m, ndimage.uniform_filter(v.alpha, 5)) for v in views
+    ]
+    soft.append(replace(soft[0], T_world_camera=np.eye(4)))  # stands in the grid: many voxels lie behind it
+    expected = [outside_m(view, coarse.centers_m(), 0.024) for view in soft]
+    found = solid.solid_of_views(coarse, soft).reshape(-1)
+    np.testing.assert_allclose(found, np.sort(expected, axis=0)[-2], atol=1e-5)
+    assert (np.abs(found) < 0.02).mean() > 0.05

@@ -1,0 +1,79 @@
+"""What posed images say about many points of space, as one loop over the points."""
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64
+
+from instascene_ros.core.camera import Camera
+from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
+
+
+def note_outside(
+    points_m: Float32[np.ndarray, "N 3"], camera: Camera, T_camera_world: Float64[np.ndarray, "4 4"],
+    surface_m: Float32[np.ndarray, "H W 3"], normals: Float32[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"],
+    edge_slant: float, farthest_m: Float32[np.ndarray, "2 N"], truncation_m: float,
+) -> None:  # fmt: skip
+    """How far outside what a view shows each point lies (m, at most `truncation_m`), see `solid.solid_of_views`.
+
+    `farthest_m` are the largest and the second largest distance found so far, and are brought up to date. `surface_m`
+    and `normals` are in the camera's frame, zero where there are none.
+    """
+    images = [np.ascontiguousarray(image, np.float32) for image in (surface_m, normals, alpha)]
+    on_all_cores(
+        _note_outside, points_m, T_camera_world, _intrinsics(camera), *images,
+        np.float32(edge_slant), farthest_m, np.float32(truncation_m),
+    )  # fmt: skip
+
+
+def _intrinsics(camera: Camera) -> Float[np.ndarray, " 4"]:
+    return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+
+
+@compiled(inline=True)
+@no_type_check
+def _bilinear(image, u, v):
+    """Value between pixels; beyond the outermost pixel centres, theirs."""
+    height, width = image.shape
+    u, v = min(max(u, 0.0), width - 1.0), min(max(v, 0.0), height - 1.0)
+    column, row = min(int(u), max(width - 2, 0)), min(int(v), max(height - 2, 0))
+    right, below = min(column + 1, width - 1), min(row + 1, height - 1)
+    a, b = u - column, v - row
+    upper = image[row, column] * (1 - a) + image[row, right] * a
+    lower = image[below, column] * (1 - a) + image[below, right] * a
+    return upper * (1 - b) + lower * b
+
+
+@compiled()
+@no_type_check
+def _note_outside(lane, num_lanes, points, T, K, surface, normals, alpha, edge_slant, farthest, truncation):
+    height, width = alpha.shape
+    for i in share_of(len(points), lane, num_lanes):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+        if z <= 0:
+            continue
+        x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
+        y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
+        u, v = K[0] * x / z + K[2], K[1] * y / z + K[3]
+        if not (-0.5 < u < width - 0.5 and -0.5 < v < height - 0.5):
+            continue
+        column, row = int(np.rint(u)), int(np.rint(v))
+        found = -truncation
+        if alpha[row, column] >= 0.5:
+            nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
+            if nx == 0 and ny == 0 and nz == 0:
+                found = edge_slant * (surface[row, column, 2] - z)
+            else:
+                found = nx * (x - surface[row, column, 0])
+                found += ny * (y - surface[row, column, 1]) + nz * (z - surface[row, column, 2])
+        share = _bilinear(alpha, u, v)
+        if share <= 0:
+            found = truncation
+        elif share < 1:
+            found = max(found, (0.5 - share) * z / K[0])
+        found = min(max(found, -truncation), truncation)
+        if found > farthest[0, i]:
+            farthest[0, i], farthest[1, i] = found, farthest[0, i]
+        elif found > farthest[1, i]:
+            farthest[1, i] = found
