@@ -37,6 +37,7 @@ setup(
     extras_require={
         "gpu": ["gsplat==1.5.3"],
         "generative": ["diffusers>=0.30", "transformers>=4.44"],
+        "planning": ["coacd>=1.0"],
         "segmentation": ["transformers>=4.56"],
     },
     entry_points={"console_scripts": ["instascene=instascene_ros.tools.cli:main"]},

@@ -30,6 +30,7 @@ HOMES = {
     "gsplat": ("core/rendering/gsplat_backend.py",),
     "open3d": ("core/meshing.py", "tools/scene_generator/"),  # the generator makes scenes, it does not ship results
     "rosbags": ("core/bag_file.py",),
+    "coacd": ("core/convex_parts.py",),
     "diffusers": ("models/diffusers_prior.py", "models/diffusers_inpainter.py"),
     "transformers": ("models/",),
     "detectron2": ("models/",),
@@ -37,7 +38,7 @@ HOMES = {
 }
 # Not on every machine: importing our module must not need them.
 OPTIONAL_ROS = {"cv_bridge", "tf2_ros", "vision_msgs", "moveit_msgs"}
-OPTIONAL = {"gsplat", "rosbags", "diffusers", "transformers", "detectron2", "mujoco"} | OPTIONAL_ROS
+OPTIONAL = {"gsplat", "rosbags", "diffusers", "transformers", "detectron2", "mujoco", "coacd"} | OPTIONAL_ROS
 
 MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_MEDIAN_FILE_LINES = 80, 250, 120
 USUAL_FUNCTION_LINES, MIN_USUAL_SHARE = 40, 0.9

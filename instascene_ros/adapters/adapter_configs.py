@@ -12,7 +12,10 @@ from instascene_ros.core.planning_changes import Names
 class PlanningSceneNodeConfig:
     """Node `planning_scene`."""
 
-    geometry: str = knob("convex", "Shape of an object for the planner: mesh (where completed), convex or box.")
+    geometry: str = knob(
+        "convex",
+        "Shape of an object for the planner: convex, box, or where completed mesh or parts (convex, by coacd).",
+    )
     padding_m: float = knob(0.005, "Objects are larger than they are by this on every side, m.", 0.0, 0.5)
     max_faces: int = knob(500, "Triangles of one object at most.", 20, 100_000)
     min_confidence: float = knob(0.0, "Objects of less confidence are left out.", 0.0, 1.0)

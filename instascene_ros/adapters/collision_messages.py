@@ -36,9 +36,8 @@ def collision_object(msg: ModuleType, change: Change, header: Header) -> Any:
 
 
 def _add_shape(message: Any, body: CollisionBody) -> None:
-    if body.vertices_m is None or body.faces is None:
+    message.meshes = [mesh_message(one.vertices_m, one.faces) for one in body.meshes]
+    message.mesh_poses = [Pose() for _ in body.meshes]
+    if not body.meshes:
         message.primitives = [SolidPrimitive(type=SolidPrimitive.BOX, dimensions=[float(x) for x in body.size_m])]
         message.primitive_poses = [Pose()]
-    else:
-        message.meshes = [mesh_message(body.vertices_m, body.faces)]
-        message.mesh_poses = [Pose()]

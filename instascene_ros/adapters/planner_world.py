@@ -10,7 +10,7 @@ from instascene_ros.adapters.adapter_configs import PlanningSceneNodeConfig
 from instascene_ros.adapters.clouds import columns_of
 from instascene_ros.adapters.mesh_messages import arrays_of_mesh
 from instascene_ros.adapters.transforms import matrix_of_pose
-from instascene_ros.core.collision_bodies import CollisionBody, box_body, hull_body, mesh_body
+from instascene_ros.core.collision_bodies import CollisionBody, box_body, hull_body, max_parts, mesh_body, parts_body
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.planning_changes import Names
 from instascene_ros.msg import BoundingBox3D, CompletedObject, Instance, InstanceArray
@@ -25,6 +25,11 @@ class PlannerWorld:
     array: InstanceArray | None = None
 
     def __post_init__(self) -> None:
+        """Raises BackendUnavailableError: `geometry` parts needs a library that is not installed."""
+        if self.config.geometry == "parts":
+            from instascene_ros.core.convex_parts import load_coacd  # open3d: only where meshes are taken apart
+
+            load_coacd()
         self.unusable: dict[str, str] = {}
         self._completed: dict[tuple[str, int], CompletedObject] = {}
         self._points: PointCloud2 | None = None
@@ -85,6 +90,9 @@ class PlannerWorld:
             return box
         if config.geometry == "convex":
             return self._hull(box, vertices_m)
+        if config.geometry == "parts":
+            parts_m = _parts(vertices_m.astype(np.float32), faces, max_parts(config.max_faces))
+            return parts_body(box, parts_m, config.padding_m, config.max_faces)
         return mesh_body(box, *_decimated(vertices_m.astype(np.float32), faces, config.max_faces), config.padding_m)
 
     def _hull(self, box: CollisionBody, points_m: Float[np.ndarray, "P 3"]) -> CollisionBody:
@@ -130,3 +138,13 @@ def _decimated(
 
     mesh = decimated(Mesh(vertices_m, faces), max_faces)
     return mesh.vertices_m, mesh.faces
+
+
+def _parts(
+    vertices_m: Float32[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"], most: int
+) -> list[Float32[np.ndarray, "_ 3"]]:
+    """The corners of each convex part."""
+    from instascene_ros.core.convex_parts import convex_parts
+    from instascene_ros.core.meshing import Mesh
+
+    return [part.vertices_m for part in convex_parts(Mesh(vertices_m, faces), most)]

@@ -1,38 +1,49 @@
-"""Objects as a motion planner should know them: a box, a convex hull or a mesh, with padding. Needs no torch."""
+"""Objects as a motion planner should know them: a box, convex hulls or a mesh, with padding. Needs no torch."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int32, Int64
 from scipy.spatial import ConvexHull, QhullError
 
-GEOMETRIES = ("mesh", "convex", "box")
+GEOMETRIES = ("mesh", "parts", "convex", "box")
 MIN_HULL_POINTS = 8  # fewer say nothing of a shape: the box stands in
 MAX_HULL_POINTS = 20_000
+MIN_PART_FACES = 20  # of the hull of one part: fewer cut much off what is round
 GRID_M = 0.002  # sizes and points are compared on this grid: what a planner would not notice is no change
 # Corners of a polyhedron around the unit ball: a hull padded by them keeps at least the padding everywhere.
 _BALL = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 
 
 @dataclass(frozen=True)
+class Triangles:
+    """A closed surface, counter-clockwise seen from outside."""
+
+    vertices_m: Float32[np.ndarray, "V 3"]  # in the frame of its body
+    faces: Int32[np.ndarray, "F 3"]
+
+
+@dataclass(frozen=True)
 class CollisionBody:
-    """One object: a box of `size_m` around its frame's origin, or, where there are faces, a mesh in its frame."""
+    """One object: a box of `size_m` around its frame's origin, or, where there are any, meshes in its frame."""
 
     T_world_body: Float64[np.ndarray, "4 4"]
     size_m: Float64[np.ndarray, " 3"]
-    vertices_m: Float32[np.ndarray, "V 3"] | None = None
-    faces: Int32[np.ndarray, "F 3"] | None = None
+    meshes: tuple[Triangles, ...] = ()
 
     @property
     def shape_key(self) -> str:
         """Equal for shapes that a planner cannot tell apart, whatever their pose."""
-        if self.vertices_m is None or self.faces is None:
+        if not self.meshes:
             return f"box {np.round(self.size_m / GRID_M).astype(int).tolist()}"
-        digest = hashlib.sha256(np.round(self.vertices_m / GRID_M).astype(np.int32).tobytes())
-        digest.update(np.ascontiguousarray(self.faces).tobytes())
-        return f"mesh {digest.hexdigest()}"
+        digest = hashlib.sha256()
+        for one in self.meshes:
+            digest.update(np.round(one.vertices_m / GRID_M).astype(np.int32).tobytes())
+            digest.update(np.ascontiguousarray(one.faces).tobytes())
+        return f"{len(self.meshes)} meshes {digest.hexdigest()}"
 
 
 def box_body(
@@ -53,19 +64,42 @@ def hull_body(
     if len(points_m) < MIN_HULL_POINTS:
         return box
     chosen = points_m[:: -(-len(points_m) // MAX_HULL_POINTS)].astype(np.float64)
+    hull = _hull(chosen, padding_m, max_faces)
+    return box if hull is None else replace(box, meshes=(hull,))
+
+
+def max_parts(max_faces: int) -> int:
+    """Of an object that may have so many faces."""
+    return max(1, max_faces // MIN_PART_FACES)
+
+
+def parts_body(
+    box: CollisionBody, parts_m: Sequence[Float[np.ndarray, "_ 3"]], padding_m: float, max_faces: int
+) -> CollisionBody:
+    """The convex hulls of the parts' corners in the frame of `box`, padded, each with its share of the faces.
+
+    A part without volume is left out; `box` itself where none is left.
+    """
+    share = max_faces // max(1, len(parts_m))
+    hulls = [_hull(corners_m.astype(np.float64), padding_m, share) for corners_m in parts_m]
+    return replace(box, meshes=tuple(hull for hull in hulls if hull is not None))
+
+
+def _hull(points_m: Float64[np.ndarray, "P 3"], padding_m: float, max_faces: int) -> Triangles | None:
+    """The padded convex hull, None where the points span no volume."""
     try:
-        corners = chosen[ConvexHull(chosen).vertices]
+        corners = points_m[ConvexHull(points_m).vertices]
         padded = (corners[:, None] + padding_m * _BALL).reshape(-1, 3) if padding_m > 0 else corners
         hull = ConvexHull(padded)
         if len(hull.simplices) > max_faces:
             padded = padded[_farthest_out(padded, max_faces // 2 + 2)]  # a hull of V corners has 2 V - 4 faces
             hull = ConvexHull(padded)
-    except QhullError:  # all points in one plane
-        return box
+    except (QhullError, ValueError):  # too few points, or all in one plane
+        return None
     rows = np.full(len(padded), -1, np.int32)
     rows[hull.vertices] = np.arange(len(hull.vertices))
     vertices_m, faces = padded[hull.vertices], rows[hull.simplices]
-    return CollisionBody(box.T_world_body, box.size_m, vertices_m.astype(np.float32), _outward(vertices_m, faces, hull))
+    return Triangles(vertices_m.astype(np.float32), _outward(vertices_m, faces, hull))
 
 
 def _farthest_out(points_m: Float64[np.ndarray, "P 3"], count: int) -> Int64[np.ndarray, " R"]:
@@ -99,4 +133,4 @@ def mesh_body(
             np.add.at(normals, faces[:, i], areas)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
         vertices_m = (vertices_m + padding_m * normals).astype(np.float32)
-    return CollisionBody(box.T_world_body, box.size_m, vertices_m, faces)
+    return replace(box, meshes=(Triangles(vertices_m, faces),))

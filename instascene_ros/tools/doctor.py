@@ -101,6 +101,7 @@ PROBES = (
     _optional("tf2_ros", "pose_source: tf", "sudo apt-get install ros-jazzy-tf2-ros-py"),
     _optional("rosbags", "rosbag2 recordings (run, player)", f"{PIP} rosbags"),
     _optional("moveit_msgs", "node planning_scene", "sudo apt-get install ros-jazzy-moveit-msgs"),
+    _optional("coacd", "node planning_scene, geometry: parts", f"{PIP} coacd"),
     _optional("vision_msgs", "node detections", "sudo apt-get install ros-jazzy-vision-msgs"),
     _optional("diffusers", "--method diffusion (--completion-model)", f"{PIP} diffusers"),
     _optional("transformers", "--segmenter mask2former and sam2", f"{PIP} 'transformers>=4.56'   # not torchvision"),

@@ -1,6 +1,7 @@
 """What MoveIt and vision_msgs get: with the real messages where they are installed, with stand-ins everywhere."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -82,8 +83,8 @@ def test_a_diff_says_what_changed_and_leaves_all_else(msg: ModuleType) -> None:
     assert boxed.primitives[0].type == SolidPrimitive.BOX
     np.testing.assert_allclose(boxed.primitives[0].dimensions, [0.12, 0.22, 0.32])
     vertices_m, faces = arrays_of_mesh(meshed.meshes[0])
-    np.testing.assert_allclose(vertices_m, hull.vertices_m, atol=1e-6)
-    np.testing.assert_array_equal(faces, hull.faces)
+    np.testing.assert_allclose(vertices_m, hull.meshes[0].vertices_m, atol=1e-6)
+    np.testing.assert_array_equal(faces, hull.meshes[0].faces)
     for one in (boxed, meshed):
         assert len(one.primitive_poses) == len(one.primitives) and len(one.mesh_poses) == len(one.meshes)
     assert [one.pose.position.x for one in (boxed, meshed, moved)] == [0.5] * 3
@@ -105,17 +106,19 @@ def cloud(points_m: np.ndarray, instance_id: int) -> PointCloud2:
 def test_only_confirmed_objects_are_told_and_a_box_stands_in_until_points_come() -> None:
     world = planner_world("convex")
     [(name, body)] = world.wanted().items()
-    assert (name, body.vertices_m) == ("instascene_19149fa7_1", None)
+    assert (name, body.meshes) == ("instascene_19149fa7_1", ())
     np.testing.assert_allclose(body.size_m, [0.1, 0.2, 0.3])
     corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * [0.05, 0.1, 0.15]
     world.on_points(cloud(np.concatenate([corners * s for s in (1.0, 0.5)]) + [0.4, 0, 0.1], 1))
-    hull = world.wanted()[name]
+    [hull] = world.wanted()[name].meshes
     np.testing.assert_allclose(np.ptp(hull.vertices_m, axis=0), [0.1, 0.2, 0.3], atol=1e-6)
     np.testing.assert_allclose(hull.vertices_m.mean(axis=0), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("geometry", ["mesh", "convex", "box"])
+@pytest.mark.parametrize("geometry", ["mesh", "parts", "convex", "box"])
 def test_a_completion_stands_for_its_object_until_that_is_elsewhere(geometry: str) -> None:
+    if geometry == "parts" and find_spec("coacd") is None:
+        pytest.skip("coacd is not installed")
     ball = mock_objects()[2]
     world = PlannerWorld(PlanningSceneNodeConfig(geometry=geometry, padding_m=0.0, max_faces=200), Names("instascene"))
     place = Point(**dict(zip("xyz", map(float, ball.position_m), strict=True)))
@@ -127,10 +130,10 @@ def test_a_completion_stands_for_its_object_until_that_is_elsewhere(geometry: st
     world.on_completed(completed_object(ball, MAP, HEADER, 0))
     [body] = world.wanted().values()
     np.testing.assert_allclose(body.size_m, ball.size_m, atol=1e-6)
-    assert (body.vertices_m is None) == (geometry == "box")
-    if body.faces is not None:
-        assert len(body.faces) <= (200 if geometry == "mesh" else len(ball.faces))
-        np.testing.assert_allclose(np.linalg.norm(body.vertices_m, axis=1), 0.04, atol=2e-3)
+    assert len(body.meshes) == (geometry != "box")  # a ball is one convex part
+    for mesh in body.meshes:
+        assert len(mesh.faces) <= (len(ball.faces) if geometry == "convex" else 200)
+        np.testing.assert_allclose(np.linalg.norm(mesh.vertices_m, axis=1), 0.04, atol=2e-3)
     one.bbox.center.position.x += 0.1
     one.revision += 1
     world.on_instances(InstanceArray(header=HEADER, map_id=MAP, instances=[one]))
@@ -182,7 +185,7 @@ def test_a_missing_package_is_named_with_the_line_to_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [({"geometry": "sphere"}, "mesh, convex, box"), ({"prefix": "a b"}, "prefix")]
+    ("given", "told"), [({"geometry": "sphere"}, "mesh, parts, convex, box"), ({"prefix": "a b"}, "prefix")]
 )
 def test_wrong_parameters_are_told(given: dict[str, str], told: str) -> None:
     with pytest.raises(InvalidParameterError, match=told):

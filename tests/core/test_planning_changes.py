@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
-from instascene_ros.core.collision_bodies import CollisionBody, box_body, hull_body, mesh_body
+from instascene_ros.core.collision_bodies import CollisionBody, box_body, hull_body, max_parts, mesh_body, parts_body
 from instascene_ros.core.planning_changes import Change, Names, Operation, Told, changes_between, told_after
 
 NAMES = Names("instascene")
@@ -141,7 +141,7 @@ CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)
 def test_a_hull_holds_all_points_with_the_padding_around_them() -> None:
     rng = np.random.default_rng(3)
     points = np.concatenate([CORNERS, rng.uniform(-1, 1, (5000, 3)) * [0.05, 0.1, 0.2]])
-    hull = hull_body(body(), points, 0.01, 500)
+    [hull] = hull_body(body(), points, 0.01, 500).meshes
     normals, offsets = np.hsplit(ConvexHull(hull.vertices_m.astype(np.float64)).equations, [3])
     assert (points @ normals.T + offsets.T).max() < -0.0099, "every point is at least the padding inside"
     assert np.abs(hull.vertices_m).max(axis=0) == pytest.approx([0.06, 0.11, 0.21], abs=1e-6)
@@ -159,7 +159,7 @@ def test_a_hull_holds_all_points_with_the_padding_around_them() -> None:
 @pytest.mark.parametrize(("max_faces", "lacks"), [(500, 0.02), (60, 0.16)])
 def test_a_round_hull_keeps_to_its_faces_and_lacks_little(max_faces: int, lacks: float) -> None:
     ball = Rotation.random(3000, random_state=1).apply([0, 0, 1.0]) * 0.1
-    hull = hull_body(body(), ball, 0.0, max_faces)
+    [hull] = hull_body(body(), ball, 0.0, max_faces).meshes
     assert max_faces / 2 < len(hull.faces) <= max_faces
     offsets = -ConvexHull(hull.vertices_m.astype(np.float64)).equations[:, 3]
     assert 0.1 * (1 - lacks) < offsets.min(), "distance of the nearest face from the middle"
@@ -167,14 +167,25 @@ def test_a_round_hull_keeps_to_its_faces_and_lacks_little(max_faces: int, lacks:
 
 def test_points_without_volume_leave_the_box() -> None:
     flat = np.random.default_rng(1).uniform(-1, 1, (50, 3)) * [1, 1, 0]
-    assert hull_body(body(), flat, 0.01, 500).vertices_m is None
-    assert hull_body(body(), CORNERS[:4], 0.01, 500).vertices_m is None
+    assert not hull_body(body(), flat, 0.01, 500).meshes
+    assert not hull_body(body(), CORNERS[:4], 0.01, 500).meshes
+    assert not parts_body(body(), [flat, CORNERS[:3]], 0.01, 500).meshes
 
 
 def test_padding_of_boxes_and_meshes() -> None:
     np.testing.assert_allclose(box_body(at(), np.array([0.1, 0.2, 0.3]), 0.02).size_m, [0.14, 0.24, 0.34])
     ball = Rotation.random(400, random_state=1).apply([0, 0, 1.0]).astype(np.float32) * 0.1
-    faces = hull_body(body(), ball, 0.0, 5000)
-    padded = mesh_body(body(), faces.vertices_m, faces.faces, 0.02)
-    np.testing.assert_allclose(np.linalg.norm(padded.vertices_m, axis=1), 0.12, atol=1e-3)
-    assert padded.shape_key != mesh_body(body(), faces.vertices_m, faces.faces, 0.0).shape_key
+    [hull] = hull_body(body(), ball, 0.0, 5000).meshes
+    padded = mesh_body(body(), hull.vertices_m, hull.faces, 0.02)
+    np.testing.assert_allclose(np.linalg.norm(padded.meshes[0].vertices_m, axis=1), 0.12, atol=1e-3)
+    assert padded.shape_key != mesh_body(body(), hull.vertices_m, hull.faces, 0.0).shape_key
+
+
+def test_parts_are_padded_hulls_that_share_the_faces() -> None:
+    ball = Rotation.random(400, random_state=1).apply([0, 0, 1.0]) * 0.1
+    parts = parts_body(body(), [CORNERS, CORNERS[:4] * 2, ball], 0.01, 300)  # four corners of the box: a flat side
+    box, round_part = parts.meshes
+    assert np.abs(box.vertices_m).max(axis=0) == pytest.approx([0.06, 0.11, 0.21], abs=1e-6)
+    assert 50 < len(round_part.faces) <= 100
+    assert parts.shape_key not in (parts_body(body(), [CORNERS], 0.01, 300).shape_key, body().shape_key)
+    assert max_parts(300) == 15 and max_parts(20) == 1
