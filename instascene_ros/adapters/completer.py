@@ -4,12 +4,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 
 import torch
 
 from instascene_ros.adapters.completed_objects import completed_message
-from instascene_ros.adapters.completion_request import CompletionRequest
+from instascene_ros.adapters.completion_request import SELECT_ID, CompletionRequest
 from instascene_ros.adapters.error_codes import MapChangedError, OutOfMemoryError, UnknownTransformError
 from instascene_ros.adapters.job_queue import Job
 from instascene_ros.adapters.objects import observation_of
@@ -37,9 +38,10 @@ class Completion:
 
 
 class Completer:
-    """Completes what is asked for, on the thread of the job queue.
+    """Completes what is asked for, on the thread of the job queue, and remembers it.
 
-    `observe` asks the scene node; `current_map_id` is the newest map id heard of, '' before any.
+    `observe` asks the scene node; `current_map_id` is the newest map id heard of, '' before any; `heard_of` are the map
+    and the revision of an instance in the newest list of the scene node, None where it is not in it.
     """
 
     def __init__(
@@ -47,13 +49,29 @@ class Completer:
         config: CompletionConfig,
         observe: Observe,
         current_map_id: Callable[[], str],
+        heard_of: Callable[[int], tuple[str, int] | None],
         mesh_dir: str,
         cache_size: int,
     ) -> None:
-        self._config, self._observe, self._current_map_id = config, observe, current_map_id
+        self._config, self._observe = config, observe
+        self._current_map_id, self._heard_of = current_map_id, heard_of
         self._mesh_dir = Path(mesh_dir).expanduser().resolve() if mesh_dir else None
         self._cache_size = cache_size
         self._cache: OrderedDict[tuple, Completion] = OrderedDict()
+        self._cache_lock = Lock()
+
+    def remembered(self, request: CompletionRequest) -> Completion | None:
+        """What was completed of the revision that the scene node has published last, from any thread and at once.
+
+        None: it has to be asked for, as for an object that a point selects.
+
+        Raises:
+            UnknownTransformError: the request names another frame than the map's.
+        """
+        heard = self._heard_of(request.instance_id) if request.select_by == SELECT_ID and not request.force else None
+        if heard is None or request.map_id not in ("", heard[0]):
+            return None
+        return self._recall(_key(heard[0], request.instance_id, heard[1], request), request)
 
     def __call__(self, request: CompletionRequest, prior: Prior, job: Job[Completion]) -> Completion:
         """The whole job.
@@ -66,12 +84,9 @@ class Completer:
         _check_frame(request.target_frame, response.header.frame_id)
         observation = observation_of(response)
         job.report(Stage.OBSERVE, OBSERVED, _summary(observation))
-        key = (
-            observation.map_id, observation.instance_id, observation.instance_revision,
-            request.method, request.seed, request.max_faces,
-        )  # fmt: skip
-        if key in self._cache and not request.force:
-            return replace(self._cache[key], from_cache=True)
+        key = _key(observation.map_id, observation.instance_id, observation.instance_revision, request)
+        if not request.force and (known := self._recall(key, request)) is not None:
+            return known
         started_s = monotonic()
         completed = self._complete(observation, request, prior, job)
         message = completed_message(completed, response.instance, response.header)
@@ -116,12 +131,26 @@ class Completer:
             raise InstasceneError(f"the mesh cannot be written to {path} (parameter mesh_dir): {error}") from error
         return path.as_uri()
 
+    def _recall(self, key: tuple, request: CompletionRequest) -> Completion | None:
+        with self._cache_lock:
+            known = self._cache.get(key)
+        if known is None:
+            return None
+        _check_frame(request.target_frame, known.message.header.frame_id)
+        return replace(known, from_cache=True)
+
     def _remember(self, key: tuple, completion: Completion) -> Completion:
-        self._cache[key] = completion
-        self._cache.move_to_end(key)
-        if len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
+        with self._cache_lock:
+            self._cache[key] = completion
+            self._cache.move_to_end(key)
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
         return completion
+
+
+def _key(map_id: str, instance_id: int, revision: int, request: CompletionRequest) -> tuple:
+    """Equal for requests that have the same answer."""
+    return map_id, instance_id, revision, request.method, request.seed, request.max_faces
 
 
 def _summary(observation: ObjectObservation) -> str:

@@ -93,6 +93,8 @@ class CompletionDesk:
 
     def _complete(self, asked: Asked, timeout_s: float, gave_up: Callable[[], bool], tell: Tell) -> Completion:
         request = CompletionRequest.of(asked, self._config.method)
+        if (known := self._completer.remembered(request)) is not None:
+            return known
         work = partial(self._work, request, self.prior(request.method))
         if not self._slots.acquire(blocking=False):
             raise self._busy()

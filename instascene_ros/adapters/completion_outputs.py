@@ -31,6 +31,7 @@ class CompletionOutputs:
         self._lock = Lock()
         self._known: dict[tuple[str, int], CompletedObject] = {}  # by map and instance, newest last
         self._map_id = ""
+        self._revisions: dict[int, int] = {}  # of the instances of that map
 
     def close(self) -> None:
         """Take back everything that was published; a job that ends later publishes nothing."""
@@ -42,6 +43,12 @@ class CompletionOutputs:
     def current_map_id(self) -> str:
         """The newest map id that the scene node has announced, '' before any."""
         return self._map_id
+
+    def heard_of(self, instance_id: int) -> tuple[str, int] | None:
+        """Map id and revision of an instance in the newest list; None: it is not in it."""
+        with self._lock:
+            revision = self._revisions.get(instance_id)
+            return None if revision is None else (self._map_id, revision)
 
     def add(self, completion: Completion) -> None:
         """A newly completed object of this node."""
@@ -71,6 +78,7 @@ class CompletionOutputs:
                 return
             before, ids = self._shown(), {instance.id for instance in array.instances}
             past, self._map_id = self._map_id, array.map_id
+            self._revisions = {instance.id: instance.revision for instance in array.instances}
             gone = [key for key in self._known if key[0] == past != array.map_id]
             gone += [key for key in self._known if key[0] == array.map_id and key[1] not in ids]
             for key in gone:

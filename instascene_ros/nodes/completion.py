@@ -72,7 +72,7 @@ class CompletionNode(ManagedNode):
         core = Config(completion=method_config)
         self._outputs = outputs = CompletionOutputs(self, config.max_marker_faces)
         completer = Completer(
-            method_config, self._observe, outputs.current_map_id, config.mesh_dir, config.cache_size
+            method_config, self._observe, outputs.current_map_id, outputs.heard_of, config.mesh_dir, config.cache_size
         )  # fmt: skip
         self._desk = CompletionDesk(config, completer, lambda name: self._make_prior(name, core), outputs.add)
         self._desk.prior(config.method)

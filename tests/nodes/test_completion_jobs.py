@@ -104,7 +104,23 @@ def test_after_a_timeout_the_job_goes_on_and_the_next_call_hits_the_cache(comple
     # The job is still at work or done; either way nothing starts anew.
     observed = completions.observations(BOX)
     wait_until(lambda: completions.call(**asked).from_cache, LONG_S, lambda: "an answer from the cache")
-    assert completions.observations(BOX) > observed
+    assert completions.observations(BOX) == observed
+
+
+def test_what_is_known_is_told_without_the_scene_and_before_whoever_waits(completions: Completions) -> None:
+    seed = completions.new_seed()
+    first = completions.call(instance_id=CAN, seed=seed)
+    with completions.shut_gate():
+        goal = completions.send(instance_id=BOX, method="hold-generate", seed=completions.new_seed())
+        goal.wait_for_stage(Feedback.STAGE_GENERATE)
+        with completions.silent_scene():
+            again = completions.call(instance_id=CAN, seed=seed)
+            status, result = completions.send(instance_id=CAN, seed=seed).end()
+            elsewhere = completions.call(instance_id=CAN, seed=seed, target_frame="elsewhere")
+        assert not goal.done
+    assert again.from_cache and again.object == first.object
+    assert (status, result.from_cache, result.object) == (GoalStatus.STATUS_SUCCEEDED, True, first.object)
+    assert elsewhere.error_code == Codes.TF_ERROR
 
 
 def test_a_client_that_vanishes_leaves_the_node_and_the_job_alone(completions: Completions) -> None:
