@@ -15,11 +15,10 @@ from instascene_ros.core.geometry import points_of_depth, transform
 from instascene_ros.core.joint_optimisation import reconciled
 from instascene_ros.core.meshing import Mesh
 from instascene_ros.core.object_sphere import ObjectSphere
-from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER, CompletedObject, GeneratedView, ObjectObservation
+from instascene_ros.core.objects import MASK_OBJECT, CompletedObject, GeneratedView, ObjectObservation
 from instascene_ros.core.possible_space import PossibleSpace
 from instascene_ros.core.protocols import Prior, Report
-from instascene_ros.core.seen_points import seen_points
-from instascene_ros.core.support import SPACING_M, Ground
+from instascene_ros.core.support import Ground
 from instascene_ros.core.upright_box import upright_axes, upright_box
 from instascene_ros.core.view_gain import gain_cameras
 from instascene_ros.core.views import CLOSING, PosedCamera, Rig
@@ -134,7 +133,7 @@ def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedVie
     evidence = gather_evidence(grid, observation.views, config.depth_noise_m)
     generated_m = solid.solid_of_views(grid, generated)
     field = solid.fuse(evidence, generated_m)
-    floor_m = _floor_m(observation, config)
+    floor_m = Ground.seen_under(observation, config.min_voxel_m).floor_m
     if floor_m is not None:  # masks run over the foot, and what is just behind their pixels counts as the object's
         field = solid.above_floor(field, grid, floor_m, observation.up)
     mesh = meshing.mesh_of_field(grid, solid.seen_parts(field, evidence))
@@ -146,13 +145,6 @@ def _fused_mesh(observation: ObjectObservation, generated: Sequence[GeneratedVie
             "is it moving, or is the camera pose wrong?"
         )
     return meshing.smoothed(mesh, config.smoothing_iterations)
-
-
-def _floor_m(observation: ObjectObservation, config: CompletionConfig) -> float | None:
-    """Height along up that the object cannot reach below, of what it was seen to stand on; None: it was not seen."""
-    points_m = seen_points(observation.views, config.min_voxel_m).points_m
-    surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
-    return Ground.under(points_m, surroundings, observation.up).floor_m
 
 
 def _points_of(view: GeneratedView) -> Float64[np.ndarray, "P 3"]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
+from scipy import ndimage
 
 from instascene_ros.core.geometry import inverse, normals_of_depth, project, transform
 from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER, ObjectView
@@ -12,6 +13,7 @@ from instascene_ros.core.volume import VoxelGrid
 
 CLEAR_M = 0.02  # no depth noise reaches this far
 BACK_M = 0.004  # a surface says nothing about what is further behind it than this
+WITHIN_M = 0.02  # so far behind its surface a thing may go on
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Evidence:
     free_views: UInt8[np.ndarray, "X Y Z"]  # views that looked through the voxel
     clear_views: UInt8[np.ndarray, "X Y Z"]  # of those, views that saw nothing until far behind the voxel
     taken_views: UInt8[np.ndarray, "X Y Z"]  # views in which the surface of something else lies there
+    within_views: Int16[np.ndarray, "X Y Z"]  # in which it lies in something else, less those in which in the object
+    within_m: Float32[np.ndarray, "X Y Z"]  # how deep behind the surface of something else at least; inf: behind none
 
     @property
     def free(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -40,6 +44,18 @@ class Evidence:
     def taken(self) -> Bool[np.ndarray, "X Y Z"]:
         """Voxels on the surface of something else."""
         return (self.taken_views >= 2) & (self.taken_views > self.weight)
+
+    @property
+    def filled(self) -> Bool[np.ndarray, "X Y Z"]:
+        """Voxels of other things: on their surface, or behind it and nearer to it than to what was seen of the object.
+
+        What a neighbour hides can be either's. This is the better guess where nothing tells how the object goes on.
+        """
+        within = (self.within_views >= 2) & (self.within_views > self.weight)
+        own = self.near_surface
+        if own.any():
+            within &= self.within_m <= self.grid.voxel_m * ndimage.distance_transform_edt(~own)
+        return self.taken | within
 
     @property
     def near_surface(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -59,6 +75,7 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
     total, weight = np.zeros(grid.size, np.float32), np.zeros(grid.size, np.float32)
     own = np.zeros(grid.size, np.float32)
     free, clear, taken = (np.zeros(grid.size, np.uint8) for _ in range(3))
+    within, within_m = np.zeros(grid.size, np.int16), np.full(grid.size, np.inf, np.float32)
     for view in views:
         sight = _look(view, centers_m)
         rows, distance_m, mask = sight.rows, sight.distance_m, sight.mask
@@ -73,6 +90,10 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
         free[rows[is_free]] += 1
         clear[rows[distance_m > CLEAR_M]] += 1
         taken[rows[is_taken]] += 1
+        inside, is_object = (sight.depth_m > 0) & (sight.depth_m < WITHIN_M), mask == MASK_OBJECT
+        within[rows[inside]] += np.where(is_object[inside], -1, 1).astype(np.int16)
+        others = inside & ~is_object
+        within_m[rows[others]] = np.minimum(within_m[rows[others]], sight.depth_m[others])
     with np.errstate(invalid="ignore", divide="ignore"):
         signed_m = np.where(weight > 0, total / weight, np.nan).astype(np.float32)
     shape = grid.shape
@@ -83,6 +104,8 @@ def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float
         free.reshape(shape),
         clear.reshape(shape),
         taken.reshape(shape),
+        within.reshape(shape),
+        within_m.reshape(shape),
     )
 
 
@@ -94,6 +117,11 @@ class _Sight:
     distance_m: Float32[np.ndarray, " R"]  # how far each lies in front of that depth, along z
     mask: UInt8[np.ndarray, " R"]
     cosine: Float32[np.ndarray, " R"]  # between ray and surface, 0 unknown
+
+    @property
+    def depth_m(self) -> Float32[np.ndarray, " R"]:
+        """How deep each point lies behind the surface there, square to it; negative in front."""
+        return -self.distance_m * np.where(self.cosine > 0, self.cosine, np.float32(1))
 
 
 def _look(view: ObjectView, points_m: Float32[np.ndarray, "N 3"]) -> _Sight:

@@ -10,9 +10,9 @@ from instascene_ros.core.camera import Camera
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.free_space import gather_evidence
 from instascene_ros.core.object_sphere import ObjectSphere
-from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
+from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.seen_points import seen_points
-from instascene_ros.core.support import SPACING_M, support_height_m
+from instascene_ros.core.support import Ground
 from instascene_ros.core.upright_box import upright_axes
 from instascene_ros.core.volume import VoxelGrid
 
@@ -29,13 +29,13 @@ class PossibleSpace:
     grid: VoxelGrid
     possible: Bool[np.ndarray, "X Y Z"]
     seen: Bool[np.ndarray, "X Y Z"]  # holds surface that was seen of the object
-    floor_m: float | None  # height of the support along up, where one was seen
+    floor_m: float | None  # height along up that the object cannot reach below, where what it stands on was seen
 
     @classmethod
     def within(
         cls, sphere: ObjectSphere, observation: ObjectObservation, config: CompletionConfig
     ) -> "PossibleSpace":
-        """By the evidence of all views, and the support under the object where one was seen."""
+        """By the evidence of all views, and what the object stands on where that was seen."""
         corners_m = sphere.center_m + sphere.radius_m * np.array([[-1.0] * 3, [1.0] * 3])
         axes = upright_axes(corners_m, observation.up)
         ends_m = sphere.center_m + sphere.radius_m * np.concatenate([axes.T, -axes.T])
@@ -44,7 +44,7 @@ class PossibleSpace:
         points_m = seen_points(observation.views, config.min_voxel_m).points_m
         seen = _holding(grid, points_m)
         possible = (~evidence.free & ~evidence.taken) | seen
-        floor_m = _floor_m(points_m, observation)
+        floor_m = Ground.seen_under(observation, config.min_voxel_m).floor_m
         if floor_m is not None:
             possible &= (grid.centers_m() @ observation.up > floor_m - grid.voxel_m).reshape(grid.shape)
         return cls(sphere, grid, possible, seen, floor_m)
@@ -81,11 +81,3 @@ def _holding(grid: VoxelGrid, points_m: Float32[np.ndarray, "P 3"]) -> Bool[np.n
     holding = np.zeros(grid.shape, bool)
     holding[tuple(index.T)] = True
     return holding
-
-
-def _floor_m(points_m: Float32[np.ndarray, "P 3"], observation: ObjectObservation) -> float | None:
-    """Height of the support along up; None where none was seen."""
-    if len(points_m) == 0:
-        return None
-    surroundings = seen_points(observation.views, SPACING_M, MASK_OTHER)
-    return support_height_m(points_m, surroundings, observation.up)

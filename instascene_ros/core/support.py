@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial import cKDTree
 
-from instascene_ros.core.seen_points import SeenPoints, without_strays
+from instascene_ros.core.objects import MASK_OTHER, ObjectObservation
+from instascene_ros.core.seen_points import SeenPoints, seen_points, without_strays
 from instascene_ros.core.views import perpendicular
 
 SPACING_M = 0.004  # of the points of the surroundings
@@ -35,6 +36,12 @@ class Ground:
     def floor_m(self) -> float | None:
         """Height that the object cannot reach below."""
         return self.support_m if self.foot_m is None else self.foot_m
+
+    @classmethod
+    def seen_under(cls, observation: ObjectObservation, spacing_m: float) -> "Ground":
+        """From an object's views; its points are averaged in cells of `spacing_m`."""
+        points_m = seen_points(observation.views, spacing_m).points_m
+        return cls.under(points_m, seen_points(observation.views, SPACING_M, MASK_OTHER), observation.up)
 
     @classmethod
     def under(

@@ -65,8 +65,8 @@ class GeometricPrior:
         for symmetry in SymmetrySearch(seen, observation.up).best()[:1]:
             seen = with_symmetry(seen, symmetry)
         container, closed = container_of(seen, observation.up), closed_shape(seen, observation)
-        if container is None:  # free space under the rim of a container is its inside
-            closed &= above_underside(seen, closed, observation.up)
+        if container is None:  # under the rim of a container is its inside, and under what lies in it is its floor
+            closed &= above_underside(seen, closed, observation.up) & ~seen.evidence.filled
         return seen, _hollowed(seen, field_of_solid(closed, seen.grid.voxel_m), container)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from instascene_ros.core.camera import Camera
-from instascene_ros.core.free_space import gather_evidence
+from instascene_ros.core.free_space import Evidence, gather_evidence
 from instascene_ros.core.objects import ObjectView
 from instascene_ros.core.volume import VoxelGrid
 
@@ -48,6 +48,24 @@ def test_pixels_without_depth_and_hidden_pixels_say_nothing() -> None:
     assert at(evidence.free, 0.02, 0, 0.97)
 
 
+def test_close_behind_what_hides_the_object_is_no_object() -> None:
+    evidence = gather_evidence(GRID, looks(3, hidden_by_m=0.925), 0.001)
+    assert at(evidence.filled, -0.03, 0, 0.93) and not at(evidence.taken, -0.03, 0, 0.93)
+    assert not at(evidence.filled, -0.03, 0, 0.95), "hidden, but too deep to be that thing for sure"
+    assert not at(evidence.filled, 0.02, 0, 1.01), "behind the object's own surface"
+    once = [*looks(1, hidden_by_m=0.925), *looks(3, depth_of_hole_m=0.0)]
+    assert not at(gather_evidence(GRID, once, 0.001).filled, -0.03, 0, 0.93), "one view may be wrong"
+
+
+def test_what_is_nearer_to_the_object_than_to_what_hides_it_stays_its_own() -> None:
+    row = VoxelGrid(np.eye(4), 0.005, (1, 1, 4))
+    nowhere, weight = np.zeros(row.shape, np.uint8), np.zeros(row.shape, np.float32)
+    weight[0, 0, 0] = 1  # the object's surface was seen in the first voxel, the rest lies 8 mm behind something else
+    known = np.where(weight > 0, 0, np.nan).astype(np.float32), weight, nowhere, nowhere, nowhere
+    deep = np.full(row.shape, 5, np.int16), np.full(row.shape, 0.008, np.float32)
+    assert Evidence(row, *known, *deep).filled.ravel().tolist() == [False, False, True, True]
+
+
 def test_no_views_know_nothing() -> None:
     evidence = gather_evidence(GRID, [], 0.001)
-    assert not evidence.free.any() and not evidence.taken.any() and np.isnan(evidence.signed_m).all()
+    assert not evidence.free.any() and not evidence.filled.any() and np.isnan(evidence.signed_m).all()

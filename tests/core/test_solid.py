@@ -59,12 +59,12 @@ def test_crumbs_go_and_parts_that_were_seen_stay() -> None:
     weight, signed_m = np.zeros(GRID.shape, np.float32), np.full(GRID.shape, np.nan, np.float32)
     for part in (one, two):
         weight[np.abs(part) < 0.003], signed_m[np.abs(part) < 0.003] = 1.0, 0.0
-    evidence = Evidence(GRID, signed_m, weight, evidence.free_views, evidence.clear_views, evidence.taken_views)
+    evidence = replace(evidence, signed_m=signed_m, weight=weight)
     kept = solid.seen_parts(np.minimum(np.minimum(one, two), crumb), evidence)
     np.testing.assert_array_equal(kept < 0, np.minimum(one, two) < 0)
     handle = ball_field(0.014, (0, 0.06, 0))  # a broken-off piece of a wall: little surface, but seen
     signed_m[np.abs(handle) < 0.003], weight[np.abs(handle) < 0.003] = 0.0, 1.0
-    evidence = Evidence(GRID, signed_m, weight, evidence.free_views, evidence.clear_views, evidence.taken_views)
+    evidence = replace(evidence, signed_m=signed_m, weight=weight)
     large = ball_field(0.05, (0, -0.02, 0))
     weight[np.abs(large) < 0.003], signed_m[np.abs(large) < 0.003] = 1.0, 0.0
     assert (solid.seen_parts(np.minimum(large, handle), evidence) < 0)[handle < 0].all()
