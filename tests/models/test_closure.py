@@ -32,8 +32,6 @@ def test_a_bracket_is_not_closed_over_the_block_in_its_corner() -> None:
     axes = [np.linspace(-h, h, 12) for h in (0.019, 0.019)]
     block_m = np.stack(np.meshgrid(*axes, np.linspace(0.003, 0.038, 10)), axis=-1).reshape(-1, 3).astype(np.float32)
     caster, true = RayCaster(Mesh(completed.vertices_m, completed.faces)), scene.objects[1]
-    inside = caster.inside(block_m).mean()
-    print(inside)
     assert completed.watertight
-    assert inside < 0.3
+    assert caster.inside(block_m).mean() < 0.3  # 0.21; the hull of what shows fills 0.69 of it
     assert np.median(caster.distance_m(true.vertices_m.astype(np.float32))) < 0.004
