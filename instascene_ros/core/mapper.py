@@ -105,7 +105,7 @@ class Mapper:
         kept = carve(keyframe, evidence, gaussians)
         replaced, halves = split(keyframe, evidence, gaussians, self.config.max_gaussians - len(gaussians))
         self._keep(kept & ~replaced, gaussians)
-        gaussians.append(halves)
+        self._append(halves, gaussians)
 
     def _views_to_refine(self) -> Iterator[Keyframe]:
         """The newest keyframe, then others from all over the past, so that no region decays."""
@@ -182,8 +182,7 @@ class Mapper:
             room = max(self.config.max_gaussians - len(gaussians), 0)
             self._refuse(len(seeds) - room)
             seeds = seeds.select(slice(0, room))
-        gaussians.append(seeds)
-        self._optimizer.grow(gaussians)
+        self._append(seeds, gaussians)
 
     def _refuse(self, count: int) -> None:
         if count > 0 and self.num_refused == 0:
@@ -204,6 +203,10 @@ class Mapper:
         gaussians.keep(kept)
         if len(kept.rows) < len(rows):
             self._optimizer.keep(kept)
+
+    def _append(self, added: GaussianMap, gaussians: GaussianMap) -> None:
+        gaussians.append(added)
+        self._optimizer.grow(gaussians)
 
     def _remember(self, keyframe: Keyframe) -> None:
         """Keep at most `max_keyframes`: where there are too many, the one that its neighbours replace best goes."""

@@ -80,3 +80,14 @@ def test_refinement_visits_old_keyframes_too() -> None:
         visited |= {view.frame.stamp_ns for view in one._views_to_refine()} - {stamp}
     old = np.array(sorted(visited))
     assert len(old) > 10 and old.min() < 8
+
+
+def test_a_full_map_whose_surfels_split_while_the_camera_moves_on_stays_whole() -> None:
+    """What is split in a keyframe, what is seeded there and what makes room for it are rows of one map."""
+    rgb = np.full((48, 64, 3), 128, np.uint8)
+    rgb[:] = np.where((np.arange(64) // 4 % 2)[None, :, None], 200, 60)
+    config = replace(WALL_CONFIG, seed_stride_px=4, refine_steps=1, max_gaussians=400)
+    one, gaussians = mapper(config), GaussianMap.empty()
+    for stamp in range(24):
+        one.integrate(wall(stamp_ns=stamp, rgb=rgb, T_world_camera=looking_from(0.1 * stamp)), gaussians)
+        assert len(one._optimizer.columns()["steps"]) == len(gaussians) <= 400

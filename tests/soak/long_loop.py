@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from camera_driver import CameraDriver
 from camera_messages import MS, header
-from faults import memory_mb
+from faults import TABLE, memory_mb
 from harness import ROOT, Client, NodeProcess
 from std_msgs.msg import Header
 
@@ -43,10 +43,12 @@ def watched_loop(ros: Client, node: NodeProcess, duration_s: float) -> str:
         now_s = time.monotonic() - began_s
         if now_s > duration_s:
             break
+        assert node.process.poll() is None, node.output
         stamp_ms = 100_000 + round(now_s * 1000)
         driver.send(stamp_ms, **messages_of(replace(frame, stamp_ns=stamp_ms * MS), stamp_ms))
         samples.append((now_s, memory_mb(node)))
         time.sleep(max(0.0, PERIOD_S - (time.monotonic() - began_s - now_s)))
+    np.savetxt(TABLE.with_suffix(".memory.txt"), samples, "%.3f", header="elapsed [s], resident [MB]")
     status, table = driver.status, np.array(samples[len(samples) // 2 :])
     slope_mb_per_h = float(np.polyfit(table[:, 0], table[:, 1], 1)[0] * 3600)
     return (
