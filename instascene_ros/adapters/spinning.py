@@ -13,6 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from instascene_ros.adapters.middleware import make_room
 from instascene_ros.core.errors import InstasceneError
 
 WAKE_PERIOD_S = 0.2  # how late a signal may be noticed
@@ -45,6 +46,7 @@ def run(make_node: Callable[[], RunnableNode], num_threads: int = 2) -> int:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    make_room()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         return _start_and_spin(make_node, num_threads, stop)

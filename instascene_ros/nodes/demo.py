@@ -25,6 +25,7 @@ from std_srvs.srv import SetBool
 from instascene_ros.adapters.completion_caller import CompletionCaller
 from instascene_ros.adapters.demo_files import versions_with_middleware, write_map, write_timeline
 from instascene_ros.adapters.map_listener import MapListener
+from instascene_ros.adapters.middleware import make_room
 from instascene_ros.adapters.node_processes import NodeProcesses, free_domain
 from instascene_ros.core.errors import InstasceneError
 from instascene_ros.core.recording_formats import open_recording
@@ -148,6 +149,7 @@ def progress_of(title: str) -> Callable[[float, str], None]:
 @contextmanager
 def spinning_node() -> Iterator[Node]:
     """A client node whose callbacks run on a thread of their own."""
+    make_room()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C stops the nodes first, then DDS
     node, executor = rclpy.create_node("demo", namespace=NAMESPACE), SingleThreadedExecutor()
     executor.add_node(node)

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from instascene_ros.core.install_lines import DETECTRON2
-from instascene_ros.tools.rviz_check import problems_of, shipped_config
+from instascene_ros.core.shipped_files import shipped_config
+from instascene_ros.tools.rviz_check import problems_of
 
 TIMEOUT_S = 120
 State = Literal["works", "missing", "broken"]
@@ -202,7 +203,7 @@ def doctor_rviz(path: Path | None = None, console: Console | None = None) -> int
     Raises:
         InvalidSceneError: it is none.
     """
-    console, path = console or Console(), path or shipped_config()
+    console, path = console or Console(), path or shipped_config("instascene.rviz")
     problems = problems_of(path)
     for problem in problems:
         console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)

@@ -1,11 +1,9 @@
 """Whether an RViz configuration shows what the nodes publish: topics that exist, their types, quality of service."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import instascene_ros
 from instascene_ros.core.errors import BackendUnavailableError, InvalidSceneError
 from instascene_ros.core.topics import MAP_GAUSSIANS, PUBLISHED, Topic
 
@@ -18,21 +16,6 @@ DISPLAYS = {
 NOT_SHOWN = {MAP_GAUSSIANS}  # for programs: RViz has no display of surfels, and map/points shows where they are
 CLICKS = "/clicked_point"
 LATCHED, VOLATILE, RELIABLE = "Transient Local", "Volatile", "Reliable"
-
-
-def shipped_config() -> Path:
-    """`config/instascene.rviz` of the source tree or of the installed package.
-
-    Raises:
-        InvalidSceneError: neither is there.
-    """
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    folders = [Path(folder).parent / "config" for folder in instascene_ros.__path__]
-    folders += [Path(prefix) / "share" / "instascene_ros" / "config" for prefix in prefixes if prefix]
-    found = next((path for folder in folders if (path := folder / "instascene.rviz").is_file()), None)
-    if found is None:
-        raise InvalidSceneError(f"no instascene.rviz in {', '.join(map(str, folders))}; name a file")
-    return found
 
 
 def problems_of(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Image stamp to published instances, over DDS: player -> scene -> this process, one process each.
 
-`PYTHONPATH=.:tests:tests/nodes python tests/soak/latency.py SCENE --hz 10 30`; prints one row of Markdown a rate.
+`PYTHONPATH=.:tests:tests/nodes python tests/soak/latency.py SCENE --hz 10 30`; prints one row of Markdown a rate. With
+FASTDDS_BUILTIN_TRANSPORTS=DEFAULT in the environment, Fast DDS is left as it comes (docs/troubleshooting.md).
 """
 
 import argparse
@@ -57,8 +58,10 @@ def measured(scene: str, masks: str, hz: float, seconds: float, rate_hz: float) 
     p50, p90, p99 = np.percentile(latencies_ms, [50, 90, 99])
     received = after.frames_received - before.frames_received
     mapped, busy = after.frames_integrated - before.frames_integrated, after.dropped_busy - before.dropped_busy
+    lost = after.dropped_no_pose - before.dropped_no_pose
     return (
-        f"| {hz:g} | {received / took_s:.1f} | {mapped / took_s:.1f} | {busy / max(received, 1):.0%} | {p50:.0f} | "
+        f"| {hz:g} | {received / took_s:.1f} | {mapped / took_s:.1f} | {busy / max(received, 1):.0%} | "
+        f"{lost / max(received, 1):.0%} | {p50:.0f} | "
         f"{p90:.0f} | {p99:.0f} | {latencies_ms.max():.0f} | {after.num_gaussians} | {after.num_instances} |"
     )
 
@@ -71,8 +74,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="of each rate")
     parser.add_argument("--instances-hz", type=float, default=100.0, help="publish.instances_rate_hz")
     options = parser.parse_args()
-    print("| images Hz | received Hz | mapped Hz | dropped busy | p50 ms | p90 | p99 | max | Gaussians | instances |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| images Hz | received Hz | mapped Hz | dropped busy | without a pose | p50 ms | p90 | p99 | max | Gaussians |"
+        " instances |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for hz in options.hz:
         print(measured(options.scene, options.masks, hz, options.seconds, options.instances_hz), flush=True)
 

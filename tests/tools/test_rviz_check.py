@@ -8,17 +8,18 @@ import yaml
 from conftest import instascene
 
 from instascene_ros.core.errors import InvalidSceneError
-from instascene_ros.tools.rviz_check import problems_of, shipped_config
+from instascene_ros.core.shipped_files import shipped_config
+from instascene_ros.tools.rviz_check import problems_of
 
 
 def test_the_shipped_configuration_shows_everything() -> None:
-    assert problems_of(shipped_config()) == []
+    assert problems_of(shipped_config("instascene.rviz")) == []
     result = instascene("doctor", "--rviz")
     assert (result.exit_code, "shows every topic" in result.output) == (0, True), result.output
 
 
 def changed(tmp_path: Path, change: Callable[[dict], None]) -> Path:
-    tree = yaml.safe_load(shipped_config().read_text())
+    tree = yaml.safe_load(shipped_config("instascene.rviz").read_text())
     change(tree["Visualization Manager"])
     path = tmp_path / "mine.rviz"
     path.write_text(yaml.safe_dump(tree))
