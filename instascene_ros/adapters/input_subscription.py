@@ -61,7 +61,7 @@ class InputSubscription:
 
     def _received(self, message: Any) -> None:
         if not is_stamp(message.header.stamp):
-            self.monitor.bad_stamps += 1
+            self.monitor.note_bad_stamp()
             return
         self.monitor.note(ns_of_stamp(message.header.stamp))
         self._store(message)

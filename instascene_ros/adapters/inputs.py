@@ -15,14 +15,18 @@ class InputMonitor:
         self.received = 0
         self.last_stamp_ns = 0
         self.qos_problem = ""
-        self.bad_stamps = 0  # messages whose stamp is no time
+        self._bad_stamps = 0  # messages whose stamp is no time, since the last good one
         self._arrivals_s: deque[float] = deque(maxlen=30)
 
     def note(self, stamp_ns: int) -> None:
         """One message has arrived."""
-        self.received += 1
+        self.received, self._bad_stamps = self.received + 1, 0
         self.last_stamp_ns = stamp_ns
         self._arrivals_s.append(self._clock_s())
+
+    def note_bad_stamp(self) -> None:
+        """One message has arrived whose stamp is no time."""
+        self._bad_stamps += 1
 
     @property
     def rate_hz(self) -> float:
@@ -42,8 +46,8 @@ class InputMonitor:
             return self.qos_problem
         if publishers == 0 and self.silent_s > SILENT_AFTER_S:
             return "no publisher (is the driver running? are topic and namespace right?)"
-        if self.bad_stamps and self.silent_s > SILENT_AFTER_S:
-            return f"{self.bad_stamps} messages without a usable header.stamp: does the driver set it?"
+        if self._bad_stamps and self.silent_s > SILENT_AFTER_S:
+            return f"{self._bad_stamps} messages without a usable header.stamp: does the driver set it?"
         if self.received == 0:
             return "publisher found, nothing received yet"
         if self.silent_s > SILENT_AFTER_S:

@@ -23,6 +23,7 @@ from instascene_ros.adapters.transforms import pose_of_matrix
 from instascene_ros.core.recording_formats import open_recording
 
 TICK_S = 0.004
+CLOCK_PERIOD_NS = 20_000_000  # every message of /clock wakes every node in simulated time, which takes it a millisecond
 LINGER_S = 1.0  # the last messages must reach their subscribers before the process ends
 
 
@@ -37,7 +38,7 @@ class PlayerNode(Node):
         recording = open_recording(Path(config.scene).expanduser(), config.masks or None, config.topics)
         self._playback = Playback(played_frames(recording, config.first, config.count, config.loop), config.rate)
         self._playback.pause(config.paused, time.time_ns())
-        self._start_ns, self._ended_ns = recording.frame(config.first).stamp_ns, 0
+        self._start_ns, self._ended_ns, self._told_ns = recording.frame(config.first).stamp_ns, 0, 0
         self.crash: BaseException | None = None
         self._say = ThrottledLog(self.get_logger().info)
         self._create_publishers()
@@ -67,7 +68,8 @@ class PlayerNode(Node):
         if self._awaits_subscribers():
             return
         played = self._playback.take(now_ns)
-        if self._clock_publisher:
+        if self._clock_publisher and (played or now_ns - self._told_ns >= CLOCK_PERIOD_NS):
+            self._told_ns = now_ns
             self._clock_publisher.publish(Clock(clock=stamp_of_ns(self._start_ns + self._playback.offset_ns(now_ns))))
         if played:
             self._publish(played)

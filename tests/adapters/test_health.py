@@ -48,6 +48,18 @@ def test_monitor_tells_missing_from_silent_from_flowing() -> None:
     assert "no publisher" in depth.problem(publishers=0)
 
 
+def test_monitor_blames_stamps_only_while_all_of_them_are_bad() -> None:
+    depth = monitor(clock := Clock())
+    depth.note_bad_stamp()
+    assert "1 messages without a usable header.stamp" in depth.problem(publishers=1)
+    depth.note(stamp_ns=5)
+    clock.now_s += 7
+    assert depth.problem(publishers=1) == "silent for 7 s"
+    depth.note_bad_stamp()
+    depth.note_bad_stamp()
+    assert "2 messages without a usable header.stamp" in depth.problem(publishers=1)
+
+
 def test_monitor_names_a_qos_mismatch_while_nothing_comes() -> None:
     depth = monitor(Clock())
     depth.qos_problem = "its RELIABILITY does not fit"

@@ -117,6 +117,9 @@ def test_the_clock_goes_on_after_the_end_where_it_shall(ros: Client, scene: Path
         wait_until(lambda: clocks and clocks[-1].clock.sec >= 7, 60, lambda: f"a later clock: {clocks[at_end:][-1:]}")
         assert player.process.poll() is None
         assert player.stop() == 0
+    steps_ms = np.diff([ns_of_stamp(message.clock) for message in clocks]) / 1e6
+    beside_frames = 2 * 3  # every other message is 20 ms after the last: listeners pay for each
+    assert (steps_ms >= 0).all() and (steps_ms < 15).sum() <= beside_frames
 
 
 @pytest.mark.parametrize(
