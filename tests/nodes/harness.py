@@ -129,6 +129,9 @@ class Client:
         import rclpy
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+        from instascene_ros.adapters.middleware import make_room
+
+        make_room()
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("test_client", namespace=namespace, context=self.context)
