@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ def test_every_configuration_that_is_read_is_declared(path: Path) -> None:
         for arg in call.args if isinstance(arg, ast.Constant)
     }  # fmt: skip
     assert read <= names(ROBOT) | names(path)
+
+
+def test_every_program_that_is_run_is_installed() -> None:
+    """`ros2 run` in the documents, `executable=` in the launch files."""
+    built = (ROOT / "CMakeLists.txt").read_text()
+    nodes = re.search(r"foreach\(node (.+)\)", built).group(1).split()
+    installed = {*nodes, *re.findall(r"^install_program\((\w+) ", built, re.M)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    run = {name for page in pages for name in re.findall(r"ros2 run instascene_ros (\w+)", page.read_text())}
+    assert {"instascene", "doctor", "mock_server"} <= run <= installed
+    assert {node.stem for node in (ROOT / "instascene_ros" / "nodes").glob("[!_]*.py")} - {"demo"} == set(nodes)
 
 
 def test_the_robot_has_the_arguments_of_the_contract() -> None:

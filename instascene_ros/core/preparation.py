@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from instascene_ros.core.config import MappingConfig
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.frame import Frame
@@ -20,10 +22,21 @@ def prepared(frame: Frame, config: MappingConfig, device: str) -> Frame:
     low_m, high_m = config.min_depth_m, config.max_depth_m
     if not ((frame.depth_m >= low_m) & (frame.depth_m <= high_m)).any():
         raise InvalidFrameError(
-            f"no pixel has depth between {low_m} m and {high_m} m "
-            "(mapping.min_depth_m, mapping.max_depth_m): is the depth image empty, or in other units?"
+            f"no pixel has depth between {low_m} m and {high_m} m (mapping.min_depth_m, mapping.max_depth_m): "
+            f"{_what_it_is(frame)}"
         )
     return frame
+
+
+def _what_it_is(frame: Frame) -> str:
+    """What to make of depth out of range."""
+    measured_m = frame.depth_m[frame.valid]
+    if not len(measured_m):
+        return "the depth image is empty"
+    return (
+        f"the median is {np.median(measured_m):.4g} m: in other units? "
+        "32FC1 is metres, 16UC1 is millimetres, depth_scale overrules both"
+    )
 
 
 def with_masks(frame: Frame, as_it_came: Frame, segmenter: Segmenter | None) -> Frame:

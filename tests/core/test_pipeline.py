@@ -123,6 +123,13 @@ def test_a_frame_without_usable_depth_is_refused_and_changes_nothing(scene) -> N
     assert all(np.array_equal(before[name], after[name]) for name in before) and len(mapper.keyframes) == count
 
 
+def test_depth_in_other_units_is_refused_with_its_median(scene) -> None:
+    """Millimetres that call themselves metres: the commonest mistake of drivers."""
+    frame = scene.frames[0]
+    with pytest.raises(InvalidFrameError, match=r"the median is 1234 m: .*16UC1 is millimetres.*depth_scale"):
+        mapped([replace(frame, depth_m=np.where(frame.depth_m > 0, 1234, 0).astype(np.float32))])
+
+
 def test_reset_forgets_everything_and_voids_the_map_id(scene) -> None:
     mapper = mapped(scene.frames[:3])
     old = mapper.map_id
