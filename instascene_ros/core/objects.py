@@ -29,6 +29,12 @@ class ObjectView:
         """Of every pixel, unit, in the camera frame, facing the camera; zero at steps in depth and without any."""
         return normals_of_depth(self.depth_m, self.camera, radius_px=1, max_jump=JUMP)
 
+    @cached_property
+    def cosines(self) -> Float32[np.ndarray, "H W"]:
+        """Between the ray of every pixel and the surface there, smoothed over 2 px; 0 where it cannot be told."""
+        rays = self.camera.rays()
+        return -(normals_of_depth(self.depth_m, self.camera) * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
+
 
 @dataclass(frozen=True)
 class ObjectObservation:

@@ -1,9 +1,12 @@
 """Free, taken and hidden space around a plate in front of a wall, where every answer is known."""
 
 import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.free_space import Evidence, gather_evidence
+from instascene_ros.core.geometry import inverse, transform
 from instascene_ros.core.objects import ObjectView
 from instascene_ros.core.volume import VoxelGrid
 
@@ -69,3 +72,50 @@ def test_what_is_nearer_to_the_object_than_to_what_hides_it_stays_its_own() -> N
 def test_no_views_know_nothing() -> None:
     evidence = gather_evidence(GRID, [], 0.001)
     assert not evidence.free.any() and not evidence.filled.any() and np.isnan(evidence.signed_m).all()
+
+
+def sights(view: ObjectView, points_m: np.ndarray, front_m: float) -> list[tuple]:
+    """What one view says of each point, plainly: distance, weight, own, free, clear, taken, within, depth within."""
+    said, camera = [], view.camera
+    for p in transform(inverse(view.T_world_camera), points_m.astype(np.float64)):
+        nothing = (0.0, 0.0, 0.0, 0, 0, 0, 0, np.inf)
+        row, column = (round(f * x / p[2] + c) if p[2] > 0 else -1 for f, x, c in
+                       ((camera.fy, p[1], camera.cy), (camera.fx, p[0], camera.cx)))  # fmt: skip
+        inside = 0 <= row < camera.height and 0 <= column < camera.width
+        if not inside or view.depth_m[row, column] == 0:
+            said.append(nothing)
+            continue
+        distance_m, cosine = view.depth_m[row, column] - p[2], view.cosines[row, column]
+        mine, others = view.mask[row, column] == 255, view.mask[row, column] == 0
+        free, behind_m = distance_m > front_m, -distance_m * (cosine if cosine > 0 else 1)
+        own = mine and not free and distance_m > -0.004
+        weight, within = 0.5 if free else max(cosine, 0.1) if own else 0.0, 0 < behind_m < 0.02
+        said.append((
+            weight * min(distance_m, front_m), weight, weight * own, free, distance_m > 0.02,
+            others and abs(distance_m) <= front_m, within * (-1 if mine else 1),
+            behind_m if within and not mine else np.inf,
+        ))  # fmt: skip
+    return said
+
+
+def test_the_loops_over_voxels_agree_with_one_look_after_the_other() -> None:
+    rng = np.random.default_rng(4)
+    steps, views = ndimage.gaussian_filter(rng.normal(size=(40, 40)), 3), []
+    for turn in (-0.4, 0.0, 0.5, 3.0):  # the last one looks away
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = Rotation.from_rotvec([0, turn, 0.1]).as_matrix(), (-turn, 0.02, 0.0)
+        depth_m = np.where(rng.uniform(size=(40, 40)) < 0.9, 1.05 + steps, 0).astype(np.float32)
+        mask = rng.choice(np.array([0, 128, 255], np.uint8), (40, 40))
+        camera = Camera(90, 95, 19.2, 20.1, 40, 40)
+        views.append(ObjectView(camera, np.zeros((40, 40, 3), np.uint8), depth_m, mask, T))
+    grid = VoxelGrid(GRID.T_world_grid, 0.017, (12, 12, 20))
+    said = np.array([sights(view, grid.centers_m(), 1.5 * grid.voxel_m) for view in views], float)
+    total, weight, own, free, clear, taken, within = said[..., :7].sum(0).T
+    evidence = gather_evidence(grid, views, 0.001)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(evidence.signed_m.reshape(-1), total / weight, atol=1e-5)
+    np.testing.assert_allclose(evidence.weight.reshape(-1), own, atol=1e-5)
+    for name, expected in (("free", free), ("clear", clear), ("taken", taken), ("within", within)):
+        np.testing.assert_array_equal(getattr(evidence, f"{name}_views").reshape(-1), expected, err_msg=name)
+    np.testing.assert_allclose(evidence.within_m.reshape(-1), said[..., 7].min(0), atol=1e-5)
+    assert min((free > 0).sum(), (own > 0).sum(), (taken > 0).sum(), (within > 0).sum()) > 50

@@ -3,9 +3,10 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Integer, UInt8
 
 from instascene_ros.core.camera import Camera
+from instascene_ros.core.objects import MASK_OBJECT, MASK_OTHER
 from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_of
 
 
@@ -23,6 +24,26 @@ def note_outside(
     on_all_cores(
         _note_outside, points_m, T_camera_world, _intrinsics(camera), *images,
         np.float32(edge_slant), farthest_m, np.float32(truncation_m),
+    )  # fmt: skip
+
+
+def note_sights(
+    points_m: Float32[np.ndarray, "N 3"], camera: Camera, T_camera_world: Float64[np.ndarray, "4 4"],
+    images: tuple[Float32[np.ndarray, "H W"], UInt8[np.ndarray, "H W"], Float32[np.ndarray, "H W"]],
+    sums: tuple[Float32[np.ndarray, " N"], ...], counts: tuple[Integer[np.ndarray, " N"], ...],
+    within_m: Float32[np.ndarray, " N"], limits: tuple[float, ...],
+) -> None:  # fmt: skip
+    """What one view says of each point, see `free_space.gather_evidence`; all columns are brought up to date.
+
+    `images` are depth (m), mask and the cosine between ray and surface; `sums` the weighted distances, their weights,
+    and the weights of the object's own surface; `counts` the views that look through a point, those that look far
+    through, those that see something else there, and those in which it lies in something else less those in which it
+    lies in the object. `limits` (m): what is in front by more is free, by more is clear, what is behind by less is the
+    surface, by less may be inside.
+    """
+    on_all_cores(
+        _note_sights, points_m, T_camera_world, _intrinsics(camera), *map(np.ascontiguousarray, images),
+        *sums, *counts, within_m, np.array(limits, np.float32),
     )  # fmt: skip
 
 
@@ -77,3 +98,45 @@ def _note_outside(lane, num_lanes, points, T, K, surface, normals, alpha, edge_s
             farthest[0, i], farthest[1, i] = found, farthest[0, i]
         elif found > farthest[1, i]:
             farthest[1, i] = found
+
+
+@compiled()
+@no_type_check
+def _note_sights(
+    lane, num_lanes, points, T, K, depth, mask, cosine,
+    total, weight, own, free, clear, taken, within, within_m, limits,
+):  # fmt: skip
+    height, width = depth.shape
+    front, far, back, deepest = limits[0], limits[1], limits[2], limits[3]
+    for i in share_of(len(points), lane, num_lanes):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+        if z <= 0:
+            continue
+        x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
+        y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
+        u, v = np.rint(K[0] * x / z + K[2]), np.rint(K[1] * y / z + K[3])
+        if not (0 <= u < width and 0 <= v < height):
+            continue
+        column, row = int(u), int(v)
+        if not depth[row, column] > 0:
+            continue
+        distance, slant = np.float32(depth[row, column] - z), cosine[row, column]
+        is_object = mask[row, column] == MASK_OBJECT
+        if distance > front:
+            w = np.float32(0.5)
+            free[i] += 1
+        elif is_object and distance > -back:
+            w = max(slant, np.float32(0.1))
+            own[i] += w
+        else:
+            w = np.float32(0)
+        total[i] += w * min(distance, front)
+        weight[i] += w
+        clear[i] += distance > far
+        taken[i] += mask[row, column] == MASK_OTHER and abs(distance) <= front
+        behind = -distance * (slant if slant > 0 else np.float32(1))  # square to the surface
+        if 0 < behind < deepest:
+            within[i] += -1 if is_object else 1
+            if not is_object:
+                within_m[i] = min(within_m[i], behind)
