@@ -14,7 +14,7 @@ demo: setup ## play the sample scene and write a report into demo_output/
 
 test: setup ## lint and run every test, two at a time; ARGS="-k word" chooses
 	@.ci/shell ruff check --output-format concise .
-	@.ci/shell python -m pytest tests -c tests/pytest.ini -n 2 --dist loadgroup $(ARGS)
+	@.ci/shell python -m pytest tests -c tests/pytest.ini -n 2 $(ARGS)
 
 lint: setup ## check style
 	@.ci/shell ruff check --output-format concise .

@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,15 @@ os.environ.setdefault("INSTASCENE_TEST_DOMAIN", str(free_domain()))
 os.environ["ROS_DOMAIN_ID"] = os.environ["INSTASCENE_TEST_DOMAIN"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With several workers: a file stays on one of them, since its fixtures are costly, and so do all tests of nodes,
     which share one ROS domain."""
-    for item in items:
-        group = "nodes" if item.path.parent.name == "nodes" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::")[0]
+            return "nodes" if "nodes/" in path else path
+
+    return ByFile(config, log)
