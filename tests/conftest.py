@@ -30,7 +30,9 @@ def free_domain() -> int:
 
 # Set while pytest starts: before rclpy is first imported, here or in the node processes that tests start.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the package has it; a plugin may load torch before it
+# These two as the package has them; a plugin may load torch or numpy before it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("INSTASCENE_TEST_DOMAIN", str(free_domain()))
 os.environ["ROS_DOMAIN_ID"] = os.environ["INSTASCENE_TEST_DOMAIN"]
 
