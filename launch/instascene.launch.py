@@ -34,6 +34,7 @@ TRANSPORTS = {
     "color/camera_info": ("",),
     "depth/image": ("", "/compressed", "/compressedDepth"),
 }
+DEPTH_TRANSPORTS = {"raw": "raw", "compressed": "compressedDepth"}  # what image_transport names for depth
 TOPIC_ARGUMENTS = ("color_topic", "camera_info_topic", "depth_topic")
 
 
@@ -108,6 +109,9 @@ def nodes(context: LaunchContext) -> list:
     masks = overrides(context, {"segmenter": "segmenter", "model": "networks.model"}) | sim_time | managed
     if cameras := argument(context, "cameras"):
         given["cameras"] = masks["cameras"] = [name.strip() for name in cameras.split(",")]
+    if transport := argument(context, "image_transport"):
+        transports = {"color_transport": transport, "depth_transport": DEPTH_TRANSPORTS[transport]}
+        given, masks = given | transports, masks | transports
     names = ["scene", *(name for name in ("completion", "planning_scene", "detections") if is_true(context, name))]
     if argument(context, "segmentation") == "node":
         given["masks"] = "topic"
@@ -243,6 +247,12 @@ def input_arguments() -> list[DeclareLaunchArgument]:
             "depth_topic",
             default_value="",
             description="Its depth, registered (aligned) to colour. '' = camera_config's or ours.",
+        ),
+        DeclareLaunchArgument(
+            "image_transport",
+            default_value="",
+            choices=["", *DEPTH_TRANSPORTS],
+            description="Images as they are, or <color>/compressed and <depth>/compressedDepth. '' = params_file.",
         ),
         DeclareLaunchArgument(
             "pose_topic", default_value="", description="Its poses, or odometry. '' = <camera>/pose, or odom."

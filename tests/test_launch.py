@@ -16,9 +16,9 @@ RVIZ = ROOT / "config" / "instascene.rviz"
 
 ROBOT_ARGUMENTS = {
     "namespace", "use_sim_time", "params_file", "autostart", "enclaves", "log_level", "camera_config", "cameras",
-    "color_topic", "camera_info_topic", "depth_topic", "pose_topic", "map_frame", "pose_source", "relative_tf",
-    "device", "segmentation", "segmenter", "model", "load_map", "completion", "planning_scene", "detections", "rviz",
-    "rviz_config",
+    "color_topic", "camera_info_topic", "depth_topic", "image_transport", "pose_topic", "map_frame", "pose_source",
+    "relative_tf", "device", "segmentation", "segmenter", "model", "load_map", "completion", "planning_scene",
+    "detections", "rviz", "rviz_config",
 }  # fmt: skip
 SENSORS = ("realsense_d435", "zed", "azure_kinect", "sim")
 
@@ -129,6 +129,17 @@ def test_masks_can_come_from_a_process_of_their_own() -> None:
     scene, segmentation = (written_parameters(node) for node in nodes)
     assert "masks: topic" in scene and "segmenter" not in scene
     assert "segmenter: sam2" in segmentation
+
+
+@pytest.mark.usefixtures("with_launch")
+def test_compressed_images_are_asked_for_in_one_word() -> None:
+    nodes, _ = described(ROBOT, segmentation="node", completion="false", image_transport="compressed")
+    for node in nodes:
+        written = written_parameters(node)
+        assert "color_transport: compressed\n" in written and "depth_transport: compressedDepth\n" in written
+    nodes, _ = described(ROBOT, completion="false", image_transport="raw")
+    assert "depth_transport: raw\n" in written_parameters(nodes[0])
+    assert "transport" not in written_parameters(described(ROBOT)[0][0])
 
 
 def written_parameters(node: Any) -> str:
