@@ -52,6 +52,9 @@ def release_memory() -> None:
     """Give what was freed back to the system and to the GPU's other users."""
     import torch
 
+    from instascene_ros.core.replay import Replayed
+
+    Replayed.forget_all()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

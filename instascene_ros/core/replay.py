@@ -1,7 +1,8 @@
 """Functions of images that are recorded once as a CUDA graph: a hundred small launches become one."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -22,10 +23,18 @@ class Replayed:
     """
 
     MAX_RECORDINGS = 4  # each holds memory for all that happens in between
+    _every: "ClassVar[WeakSet[Replayed]]" = WeakSet()
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._recordings: dict[Any, _Recording] = {}
+        self._every.add(self)
+
+    @classmethod
+    def forget_all(cls) -> None:
+        """Let go of every recording, and of its memory on the GPU: the next calls record anew."""
+        for one in cls._every:
+            one._recordings.clear()
 
     def __call__(self, *images: Tensor, **fixed: Any) -> Any:
         if not images[0].is_cuda:
