@@ -53,6 +53,18 @@ def _intrinsics(camera: Camera) -> Float[np.ndarray, " 4"]:
 
 @compiled(inline=True)
 @no_type_check
+def _in_camera(points, i, T):
+    """Point i in the camera's frame, m."""
+    x, y, z = points[i, 0], points[i, 1], points[i, 2]
+    return (
+        T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3],
+        T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3],
+        T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3],
+    )
+
+
+@compiled(inline=True)
+@no_type_check
 def _bilinear(image, u, v):
     """Value between pixels; beyond the outermost pixel centres, theirs."""
     height, width = image.shape
@@ -70,12 +82,9 @@ def _bilinear(image, u, v):
 def _note_outside(lane, num_lanes, points, T, K, surface, normals, alpha, edge_slant, farthest, truncation):
     height, width = alpha.shape
     for i in share_of(len(points), lane, num_lanes):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+        x, y, z = _in_camera(points, i, T)
         if z <= 0:
             continue
-        x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
-        y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
         u, v = K[0] * x / z + K[2], K[1] * y / z + K[3]
         if not (-0.5 < u < width - 0.5 and -0.5 < v < height - 0.5):
             continue
@@ -109,12 +118,9 @@ def _note_sights(
     height, width = depth.shape
     front, far, back, deepest = limits[0], limits[1], limits[2], limits[3]
     for i in share_of(len(points), lane, num_lanes):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+        x, y, z = _in_camera(points, i, T)
         if z <= 0:
             continue
-        x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
-        y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
         u, v = np.rint(K[0] * x / z + K[2]), np.rint(K[1] * y / z + K[3])
         if not (0 <= u < width and 0 <= v < height):
             continue
