@@ -121,11 +121,11 @@ def landing(points_m: Float[np.ndarray, "P 3"], camera: Camera, T_world_camera: 
 
 
 def normals_of_depth(
-    depth_m: Float32[np.ndarray, "H W"], camera: Camera, radius_px: int = 2, max_jump: float = 0.02
+    depth_m: Float32[np.ndarray, "H W"], camera: Camera, radius_px: int = 2
 ) -> Float32[np.ndarray, "H W 3"]:
     """Unit surface normals in the camera frame, facing the camera; zero where they cannot be told.
 
     See `depth.normals`.
     """
     rays = torch.from_numpy(camera.rays())
-    return depth.normals(torch.from_numpy(np.ascontiguousarray(depth_m)), rays, radius_px, max_jump).numpy()
+    return depth.normals(torch.from_numpy(np.ascontiguousarray(depth_m)), rays, radius_px).numpy()

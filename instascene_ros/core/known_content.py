@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64
 from scipy import ndimage
 
 from instascene_ros.core.config import CompletionConfig
-from instascene_ros.core.geometry import landing, normals_of_depth, points_of_depth, transform
+from instascene_ros.core.geometry import landing, points_of_depth, transform
 from instascene_ros.core.objects import MASK_OBJECT, ObjectObservation, ObjectView
 from instascene_ros.core.possible_space import PossibleSpace
 from instascene_ros.core.rendering.contract import Rasterizer
@@ -46,10 +46,9 @@ class _Source:
 
     @classmethod
     def of(cls, view: ObjectView) -> "_Source":
-        normals = normals_of_depth(view.depth_m, view.camera, radius_px=1)
         own = ndimage.binary_erosion(view.mask == MASK_OBJECT, iterations=NEAR_EDGE_PX, border_value=1)
-        world = (normals @ view.T_world_camera[:3, :3].T).astype(np.float32)
-        return cls(view, world, own & (np.abs(normals).sum(-1) > 0))
+        world = (view.normals @ view.T_world_camera[:3, :3].T).astype(np.float32)
+        return cls(view, world, own & (np.abs(view.normals).sum(-1) > 0))
 
 
 def known_content(

@@ -11,7 +11,6 @@ from instascene_ros.core.gaussian_map import GaussianMap
 from instascene_ros.core.geometry import normals_of_depth
 
 MASK_OBJECT, MASK_OCCLUDED, MASK_OTHER = 255, 128, 0
-JUMP = 0.02  # a step in depth by more than this share of it is an edge
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class ObjectView:
     @cached_property
     def normals(self) -> Float32[np.ndarray, "H W 3"]:
         """Of every pixel, unit, in the camera frame, facing the camera; zero at steps in depth and without any."""
-        return normals_of_depth(self.depth_m, self.camera, radius_px=1, max_jump=JUMP)
+        return normals_of_depth(self.depth_m, self.camera, radius_px=1)
 
     @cached_property
     def cosines(self) -> Float32[np.ndarray, "H W"]:

@@ -19,9 +19,10 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 LANES_A_CORE = 4
 
 # Kernels inline one another across files, but numba asks only about the file of the outermost one before it reuses
-# what it compiled earlier. Constants of `depth` are compiled in, too.
+# what it compiled earlier. Constants of `depth` and `objects` are compiled in, too.
 HERE = Path(__file__)
-SOURCES = sorted([*HERE.parent.glob("cpu_*.py"), HERE.with_name("contract.py"), HERE.parents[1] / "depth.py"])
+CONSTANTS = [HERE.with_name("contract.py"), HERE.parents[1] / "depth.py", HERE.parents[1] / "objects.py"]
+SOURCES = sorted([*HERE.parent.glob("cpu_*.py"), *CONSTANTS])
 SOURCES_STAMP = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in SOURCES)
 
 
