@@ -15,7 +15,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["instascene_ros", "instascene_ros.*"]),
-    package_data={"instascene_ros": ["sample/**/*", "**/*.html", "**/*.j2"]},
+    package_data={"instascene_ros": ["sample/**/*", "**/*.html", "**/*.j2", "weights/**/*"]},
     zip_safe=False,
     # Ranges that are known to work; requirements.txt pins the versions that are tested.
     install_requires=[

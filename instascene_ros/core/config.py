@@ -204,7 +204,9 @@ class CompletionConfig:
     min_known_share: float = knob(
         0.85, "A view of which nothing hides this share of the object's pixels shows it as it is.", 0.0, 1.0
     )
-    model: str = knob("", "Learned prior (method diffusion): a model folder in diffusers' format, or a hub id.")
+    model: str = knob(
+        "", "Learned prior (diffusion): a folder in diffusers' format, or a hub id; empty = the package's own."
+    )
     model_dtype: str = knob("auto", "Its numbers: float32, float16, bfloat16; auto: float16 on a GPU, else float32.")
     denoising_steps: int = knob(0, "Steps of a learned prior; 0: as many as its model was made for.", 0, 10_000)
     optimisation_steps: int = knob(

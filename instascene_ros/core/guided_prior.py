@@ -1,5 +1,6 @@
 """A prior made of any multi-view diffusion model: known content, guided denoising, views."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -7,12 +8,12 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from instascene_ros.core.config import CompletionConfig
-from instascene_ros.core.guidance import Denoise, Guide, Scheduler, guided_sample
+from instascene_ros.core.guidance import Denoise, Guide, Scheduler, Start, guided_sample
 from instascene_ros.core.known_content import KnownContent, known_content
 from instascene_ros.core.object_sphere import ObjectSphere
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.possible_space import PossibleSpace
-from instascene_ros.core.protocols import Report, silent
+from instascene_ros.core.protocols import Prior, Report, silent
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.views import PosedCamera, Rig, best_input
 
@@ -55,13 +56,27 @@ class MultiViewModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Starting(Protocol):
+    """A model that may start from a guess rather than from noise alone."""
+
+    start_noise: float  # share of noise in the first sample; 1: noise alone
+
+    def guess(self, views: Sequence[GeneratedView], target: Target) -> Float32[Tensor, "B C H W"]:
+        """Another prior's views of the rig's cameras, in the model's space."""
+        ...
+
+
 class GuidedPrior:
     """Generates the views of the model's own rig; those of other cameras come from reconciling them."""
 
     exact = False
 
-    def __init__(self, model: MultiViewModel, rasterizer: Rasterizer, config: CompletionConfig) -> None:
-        self._model, self._rasterizer, self._config = model, rasterizer, config
+    def __init__(
+        self, model: MultiViewModel, rasterizer: Rasterizer, config: CompletionConfig, first: Prior | None = None
+    ) -> None:
+        """`first` makes the guess that `Starting` models start from."""
+        self._model, self._rasterizer, self._config, self._first = model, rasterizer, config, first
 
     @property
     def name(self) -> str:
@@ -78,16 +93,24 @@ class GuidedPrior:
         share = target.known.share_of_object()
         guide = model.encode(target)
         num_steps = self._config.denoising_steps or model.num_steps
+        start = self._start(target, seed, report)
 
         def tell(done: float, message: str) -> None:
             report(0.1 + 0.8 * done, f"{message}; {known} of {len(share)} views known")
 
         known = int((share >= self._config.min_known_share).sum())
         sample = guided_sample(
-            model.denoiser(target, guide, seed), model.scheduler, guide, num_steps, seed, tell
+            model.denoiser(target, guide, seed), model.scheduler, guide, num_steps, seed, tell, start
         )
         report(0.9, "from the model's space to views")
         return model.decode(sample, target)
+
+    def _start(self, target: Target, seed: int, report: Report) -> Start | None:
+        if self._first is None or not isinstance(self._model, Starting) or self._model.start_noise >= 1:
+            return None
+        report(0.05, f"a first guess by the {self._first.name} prior")
+        views = self._first(target.observation, target.cameras, seed)
+        return Start(self._model.guess(views, target), self._model.start_noise)
 
     def target(self, observation: ObjectObservation) -> Target:
         """The rig around the object, azimuth 0 at the best input view, and what is known from there."""

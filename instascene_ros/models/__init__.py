@@ -1,6 +1,9 @@
 """2D segmenters, completion priors and inpainters by name; each is imported only when asked for."""
 
+import importlib.util
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 from instascene_ros.core.config import Config
 from instascene_ros.core.errors import BackendUnavailableError
@@ -12,6 +15,7 @@ NETWORKS = ("detectron2", "mask2former", "sam2")
 SEGMENTERS = ("geometric", *NETWORKS, "recorded")
 PRIORS = ("geometric",)  # those that need no model
 METHODS = ("auto", *PRIORS, "diffusion")
+SHIPPED = Path(__file__).parents[1] / "weights/ring"
 
 
 def needs_depth(segmenter: str) -> bool:
@@ -45,10 +49,16 @@ def make_segmenter(name: str, config: Config) -> Segmenter:
 
 
 def chosen_prior(name: str, config: Config) -> str:
-    """What `auto` stands for: the learned prior where a model is named, otherwise geometry alone."""
+    """What `auto` stands for: a learned prior where one can run, otherwise geometry alone."""
     if name != "auto":
         return name
-    return "diffusion" if config.completion.model else "geometric"
+    return "diffusion" if config.completion.model or shipped_model() else "geometric"
+
+
+def shipped_model() -> Path | None:
+    """The folder of the prior that comes with the package, where that can run: see docs/completion_models.md."""
+    whole = (SHIPPED / "denoiser/diffusion_pytorch_model.safetensors").is_file()
+    return SHIPPED if whole and importlib.util.find_spec("diffusers") else None
 
 
 def make_prior(name: str, config: Config) -> Prior:
@@ -58,15 +68,17 @@ def make_prior(name: str, config: Config) -> Prior:
         from instascene_ros.models.geometric_prior import GeometricPrior
 
         return GeometricPrior(config.completion)
-    if chosen == "diffusion" and not config.completion.model:
-        raise BackendUnavailableError(
-            "no learned prior is installed: set completion.model (--completion-model) to a model folder in diffusers' "
-            "format, or use method auto, which takes geometric until then"
-        )
     if chosen == "diffusion":
+        model = config.completion.model or shipped_model()
+        if model is None:
+            raise BackendUnavailableError(
+                "the learned prior of this package needs diffusers (pip install diffusers) and its weights in "
+                f"{SHIPPED}; set completion.model (--completion-model) to a model folder in diffusers' format, or use "
+                "method auto, which takes geometric until then"
+            )
         from instascene_ros.models.diffusers_prior import diffusers_prior
 
-        return diffusers_prior(config.completion)
+        return diffusers_prior(replace(config.completion, model=str(model)))
     raise BackendUnavailableError(f"there is no completion method {name!r}; expected one of: {', '.join(METHODS)}")
 
 

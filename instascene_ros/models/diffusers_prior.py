@@ -3,8 +3,8 @@
 A folder holds `model_index.json`, and a folder with config and safetensors for each part that it names. No code is
 ever loaded with a model. Two kinds are known, by `_class_name`:
 
-- `RingPipeline`: `denoiser` (our own `RingUNet`, or any diffusers network of 11 or 13 channels in and 5 out, see
-  `ring_model`), `scheduler`, `rig` (fields of `core.views.Rig`) and `num_steps`;
+- `RingPipeline`: `denoiser` (our own `RingVolume`, or any diffusers network of 11 or 13 channels in and 5 out, see
+  `ring_model`), `scheduler`, `rig` (fields of `core.views.Rig`), `num_steps` and perhaps `start_noise`;
 - `Zero123PlusPipeline`: as published, see `zero123plus`.
 """
 
@@ -24,15 +24,16 @@ from instascene_ros.core.guided_prior import GuidedPrior, MultiViewModel
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.view_tensors import NUM_CHANNELS
 from instascene_ros.core.views import Rig
+from instascene_ros.models.geometric_prior import GeometricPrior
 from instascene_ros.models.hub_models import pretrained_part
 from instascene_ros.models.ring_model import BOUNDED_CHANNELS, IN_CHANNELS, Network, RingModel
-from instascene_ros.models.ring_unet import RingUNet
+from instascene_ros.models.ring_volume import RingVolume
 from instascene_ros.models.zero123plus import SIZE_PX, Parts, Zero123Plus
 
 INDEX = "model_index.json"
 RING, ZERO123PLUS = "RingPipeline", "Zero123PlusPipeline"
 OWN = "instascene_ros"
-OWN_NETWORKS = {"RingUNet": RingUNet}  # named by ["instascene_ros", "RingUNet"]
+OWN_NETWORKS = {"RingVolume": RingVolume}  # named by ["instascene_ros", "RingVolume"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -43,7 +44,7 @@ def diffusers_prior(config: CompletionConfig) -> GuidedPrior:
         BackendUnavailableError: in words, what is missing, damaged or of another kind, and what to do.
     """
     rasterizer = make_rasterizer(config.device)
-    return GuidedPrior(load_model(config, rasterizer.device), rasterizer, config)
+    return GuidedPrior(load_model(config, rasterizer.device), rasterizer, config, GeometricPrior(config))
 
 
 def load_model(config: CompletionConfig, device: str, size_px: int = SIZE_PX) -> MultiViewModel:
@@ -73,11 +74,13 @@ def ddim_scheduler() -> Scheduler:
     return DDIMScheduler(clip_sample=False)
 
 
-def write_ring_index(folder: Path, network: str, scheduler: str, rig: Rig, num_steps: int) -> None:
+def write_ring_index(
+    folder: Path, network: str, scheduler: str, rig: Rig, num_steps: int, start_noise: float = 1.0
+) -> None:
     """The `model_index.json` of a ring model; `network` is ours or diffusers', `scheduler` diffusers'."""
     parts = {"denoiser": [OWN if network in OWN_NETWORKS else "diffusers", network]}
     parts |= {"scheduler": ["diffusers", scheduler]}
-    index = {"_class_name": RING, **parts, "rig": asdict(rig), "num_steps": num_steps}
+    index = {"_class_name": RING, **parts, "rig": asdict(rig), "num_steps": num_steps, "start_noise": start_noise}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).write_text(json.dumps(index, indent=2))
 
@@ -85,7 +88,7 @@ def write_ring_index(folder: Path, network: str, scheduler: str, rig: Rig, num_s
 def _ring(folder: Path, index: Mapping[str, Any], device: str, dtype: torch.dtype) -> RingModel:
     try:
         rig = Rig(**{key: tuple(value) if isinstance(value, list) else value for key, value in index["rig"].items()})
-        num_steps = int(index["num_steps"])
+        num_steps, start_noise = int(index["num_steps"]), float(index.get("start_noise", 1))
     except (KeyError, TypeError, AttributeError) as error:
         raise BackendUnavailableError(f"{folder / INDEX} has no usable `rig` and `num_steps`: {error!r}") from error
     denoiser, scheduler = _part(folder, index, "denoiser", dtype), _part(folder, index, "scheduler")
@@ -97,7 +100,8 @@ def _ring(folder: Path, index: Mapping[str, Any], device: str, dtype: torch.dtyp
             f"be) and gives {NUM_CHANNELS}: is it one?"
         )
     bounded = takes == BOUNDED_CHANNELS
-    return RingModel(folder.name, _network(denoiser.to(device)), scheduler, rig, num_steps, device, bounded)
+    network = _network(denoiser.to(device))
+    return RingModel(folder.name, network, scheduler, rig, num_steps, device, bounded, start_noise)
 
 
 def _network(denoiser: Any) -> Network:

@@ -1,6 +1,6 @@
 """A network that denoises a ring of RGB-D-alpha images in pixel space, as a model of the guided pipeline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -32,10 +32,18 @@ class RingModel:
         num_steps: int,
         device: torch.device | str,
         bounded: bool = False,
+        start_noise: float = 1.0,
     ) -> None:
         """`bounded` networks take 13 channels, others 11."""
         self.name, self.scheduler, self.rig, self.num_steps = name, scheduler, rig, num_steps
+        self.start_noise = start_noise
         self._network, self._device, self._at_once, self._bounded = network, device, len(rig), bounded
+
+    def guess(self, views: Sequence[GeneratedView], target: Target) -> Float[Tensor, "V 5 H W"]:
+        """See `MultiViewModel`."""
+        rgb, depth_m, alpha = (np.stack([getattr(v, name) for v in views]) for name in ("rgb", "depth_m", "alpha"))
+        images = tensor_of_images(rgb.astype(np.float32) / 255, depth_m, alpha, target.cameras, target.sphere)
+        return images.to(self._device)
 
     def encode(self, target: Target) -> Guide:
         """See `MultiViewModel`."""

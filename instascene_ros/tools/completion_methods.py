@@ -14,7 +14,7 @@ from instascene_ros.core.meshing import Mesh
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.protocols import Prior
 from instascene_ros.core.seen_points import seen_points
-from instascene_ros.models import PRIORS, make_prior
+from instascene_ros.models import PRIORS, chosen_prior, make_prior
 from instascene_ros.tools.oracle import SceneOracle
 
 OBSERVED, HULL = "observed surface", "hull of it"
@@ -37,7 +37,7 @@ Method = Callable[[ObjectObservation, int], Attempt]  # observation, seed
 
 def methods(config: Config, truths: Sequence[Mesh]) -> dict[str, Method]:
     """The observed surface, its hull, every prior that is installed, and the oracle, which is the ceiling."""
-    installed = [*PRIORS, "diffusion"] if config.completion.model else PRIORS
+    installed = PRIORS if chosen_prior("auto", config) in PRIORS else [*PRIORS, "diffusion"]
     priors = {name: completing(make_prior(name, config), config) for name in installed}
     oracle = SceneOracle(truths, config.completion)
     return {OBSERVED: observed_surface, HULL: hull} | priors | {oracle.name: completing(oracle, config)}

@@ -163,7 +163,7 @@ def _method() -> str:
         from instascene_ros.core.config import Config
         from instascene_ros.models import chosen_prior  # needs torch, too
 
-        return f"{chosen_prior('auto', Config())}; diffusion where --completion-model names a model folder"
+        return f"{chosen_prior('auto', Config())}; another model where --completion-model names its folder"
     except ImportError as error:
         return f"none: {error}"
 

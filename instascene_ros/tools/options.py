@@ -112,10 +112,10 @@ class RunOptions:
         ),
     ] = NONE
     method: Annotated[
-        str, typer.Option(help="Completion prior: geometric, diffusion, or auto = diffusion where a model is named.")
+        str, typer.Option(help="Completion prior: geometric, diffusion, or auto = diffusion where it can run.")
     ] = "auto"
     completion_model: Annotated[
-        str, typer.Option(help="Model of the diffusion prior: a folder in diffusers' format, or a hub id.")
+        str, typer.Option(help="Another model of the diffusion prior: a folder in diffusers' format, or a hub id.")
     ] = ""
     seed: Annotated[int, typer.Option(min=0, help="Seed of the completion: same seed, same result.")] = 0
     views: Annotated[bool, typer.Option("--views", help="Also render the scene's test views.")] = False

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from instascene_ros.core.errors import CancelledError
-from instascene_ros.core.guidance import Guide, guided_sample, output_for
+from instascene_ros.core.guidance import Guide, Start, guided_sample, output_for
 
 PLAIN = {"clip_sample": False}
 SCHEDULERS = {
@@ -88,3 +88,30 @@ def test_a_prediction_of_unknown_kind_is_refused_in_words() -> None:
     scheduler.register_to_config(prediction_type="entropy")
     with pytest.raises(ValueError, match="predicts 'entropy'; expected one of: epsilon"):
         output_for(scheduler, CLEAN, CLEAN, torch.tensor(500))
+
+
+def test_a_guess_stays_in_part_and_the_known_wholly() -> None:
+    """A model that knows better replaces the guess; what a model sees of it is as much as its noise leaves."""
+    scheduler, guess = scheduler_of("flow"), Start(CLEAN.flip(0), 0.6)
+    knowing = guided_sample(lambda x, t: output_for(scheduler, x, CLEAN, t), scheduler, GUIDE, 3, 1, start=guess)
+    torch.testing.assert_close(knowing, CLEAN, atol=1e-4, rtol=0)
+    torch.testing.assert_close(scheduler.sigmas, torch.tensor([0.6, 0.4, 0.2, 0.0]))
+    seen: list[Tensor] = []
+
+    def watching(noisy: Tensor, timestep: Tensor) -> Tensor:
+        seen.append(noisy)
+        return torch.zeros_like(noisy)
+
+    content = torch.zeros(1, 1, 64, 64)
+    nothing = Guide(content, torch.zeros_like(content, dtype=torch.bool))
+    guided_sample(watching, scheduler, nothing, 1, seed=0, start=Start(content + 1, 0.9))
+    assert float(seen[0].mean()) == pytest.approx(0.1, abs=0.05)
+    assert float(seen[0].std()) == pytest.approx(0.9, abs=0.05)
+
+
+def test_schedules_that_cannot_do_what_is_asked_say_so() -> None:
+    with pytest.raises(ValueError, match="DDIMScheduler cannot start at noise 0.5; expected one that takes sigmas"):
+        guided_sample(random_model, scheduler_of("ddim"), GUIDE, 5, 0, start=Start(CLEAN, 0.5))
+    ending = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, shift_terminal=0.15)
+    with pytest.raises(ValueError, match="has no 1 steps: ask for more"):
+        guided_sample(random_model, ending, GUIDE, 1, 0)

@@ -204,15 +204,12 @@ def test_a_folder_that_is_not_there_is_told() -> None:
         load_model(config_of("./no/such"), "cpu")
 
 
-def test_auto_takes_geometry_until_a_model_is_named(folder: Path) -> None:
+def test_auto_takes_the_model_that_is_named(folder: Path) -> None:
     named = Config(completion=config_of(folder))
     assert METHODS == ("auto", "geometric", "diffusion")
-    assert (chosen_prior("auto", Config()), chosen_prior("auto", named)) == ("geometric", "diffusion")
-    assert make_prior("auto", Config()).name == "geometric"
+    assert chosen_prior("auto", named) == "diffusion"
     assert make_prior("auto", named).name == "tiny"
     assert make_prior("geometric", named).name == "geometric"
-    with pytest.raises(BackendUnavailableError, match="no learned prior is installed: set completion.model"):
-        make_prior("diffusion", Config())
 
 
 def test_random_weights_cannot_undo_what_was_seen(folder: Path) -> None:

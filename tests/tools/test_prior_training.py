@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.models.ring_geometry import RingShape
+from instascene_ros.models.ring_rendering import images_of_volume
+from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
 from instascene_ros.tools.prior_training import fields
 from instascene_ros.tools.prior_training.bank import ShapeBank
 from instascene_ros.tools.prior_training.checkpoints import read_weights, save_weights
 from instascene_ros.tools.prior_training.draws import Draw
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.neighbours import Neighbours
 from instascene_ros.tools.prior_training.pool import mirror
-from instascene_ros.tools.prior_training.samples import drawn
+from instascene_ros.tools.prior_training.samples import at_rest, drawn
 from instascene_ros.tools.prior_training.tracing import Placed, cast
 
 ONE = torch.ones(1)
@@ -40,7 +43,7 @@ def test_a_ray_meets_a_ball_where_it_should_and_misses_beside_it() -> None:
     placed = Placed(bank_of_a_ball(0.05), torch.tensor([0]), torch.eye(3)[None], torch.zeros(1, 3))
     origins = torch.tensor([[[0.5, 0, 0], [0.5, 0.04, 0], [0.5, 0.06, 0]]])
     found = cast(placed, origins, torch.tensor([-1.0, 0, 0]).expand(1, 3, 3))[0]
-    torch.testing.assert_close(found[:2], torch.tensor([0.45, 0.5 - 0.03]), atol=1.5e-3, rtol=0)
+    torch.testing.assert_close(found[:2], torch.tensor([0.45, 0.5 - 0.03]), atol=3e-4, rtol=0)
     assert math.isinf(found[2])
 
 
@@ -59,8 +62,8 @@ def test_what_is_known_of_a_sample_is_nearly_always_true() -> None:
     known, there = samples.known[:, :, 0], samples.clean[:, :, 4] > 0
     told = samples.content[:, :, 4] > 0
     assert len(samples) and known.any() and not known.all()
-    assert there[known & told].float().mean() > 0.85
-    assert (~there)[known & ~told].float().mean() > 0.97
+    assert there[known & told].float().mean() > 0.98
+    assert (~there)[known & ~told].float().mean() > 0.99
     assert samples.clean.abs().max() <= 1
 
 
@@ -70,9 +73,52 @@ def test_a_mirrored_ring_keeps_its_front_and_comes_back() -> None:
     torch.testing.assert_close(mirror(mirror(ring)), ring)
 
 
+def test_what_fills_the_volume_is_what_the_ring_shows() -> None:
+    samples = drawn(ShapeBank(FAMILIES[:2], 1, seed=3), 3)
+    logits = samples.inside.float() / 255 - 0.5
+    volume = torch.cat([logits[:, None], torch.zeros(len(samples), 3, *logits.shape[1:])], 1)
+    drawn_again = images_of_volume(volume, RingShape(), list(range(16)))
+    there, told = samples.clean[:, :, 4] > 0, drawn_again[:, :, 4] > 0
+    assert (there & told).sum() > 0.92 * (there | told).sum()
+    off = (samples.clean[:, :, 3] - drawn_again[:, :, 3]).abs()[there & told]
+    assert off.mean() < 0.01
+    mirrored = images_of_volume(volume.flip(3), RingShape(), list(range(16)))
+    torch.testing.assert_close(mirrored, mirror(drawn_again), atol=1e-3, rtol=0)
+
+
+def test_neighbours_hide_the_object_and_never_cut_into_it() -> None:
+    bank = ShapeBank(FAMILIES[:3], 4, seed=5)
+    placed, raised = at_rest(bank, bank.draw(12))
+    around = Neighbours.drawn(placed, raised | True, bank.generator)
+    there = around.center_m[..., 2] > 0
+    assert 20 < there.sum() < there.numel()
+    surface = placed.world(bank.surface_m[placed.rows])
+    for n in range(there.shape[1]):
+        local = (surface - around.center_m[:, n, None]).abs()
+        radius = torch.minimum(around.half_m[:, n, 0], around.half_m[:, n, 1])[:, None]
+        inside = (local[..., :2].norm(dim=-1) < radius) & (local[..., 2] < around.half_m[:, n, None, 2])
+        assert not inside[there[:, n]].any()
+
+
+def test_a_neighbour_is_met_where_it_stands() -> None:
+    half = torch.tensor([[[0.1, 0.2, 0.3]]] * 2)
+    around = Neighbours(torch.zeros(2, 1, 3), half, torch.zeros(2, 1), torch.tensor([[False], [True]]))
+    eyes = torch.tensor([[[1.0, 0, 0], [1.0, 0.19, 0], [1.0, 0.25, 0]]]).expand(2, -1, -1)
+    met = around.cast(eyes, torch.tensor([-1.0, 0, 0]).expand(2, 3, 3))
+    bulge = 0.1 * math.sqrt(1 - 0.95**2)
+    expected = torch.tensor([[0.9, 0.9, math.inf], [0.9, 1 - bulge, math.inf]])
+    torch.testing.assert_close(met, expected)
+
+
+def test_a_prism_is_as_wide_as_its_outline_and_as_high_as_it_is_told() -> None:
+    square = torch.tensor([[[-0.1, -0.1], [0.1, -0.1], [0.1, 0.1], [-0.1, 0.1]]])
+    told = fields.prism(at((0.15, 0, 0), (0, 0, 0.25), (0, 0, 0), (0.13, 0, 0.24)), square, 0.2 * ONE)[0]
+    torch.testing.assert_close(told, torch.tensor([0.05, 0.05, -0.1, 0.05]))
+
+
 def test_a_run_can_go_on_from_its_weights(tmp_path: Path) -> None:
-    config = RingUNetConfig(channels=(16, 16), blocks=1, attention=(False, True))
-    one, other = RingUNet(config), RingUNet(config)
+    config = RingVolumeConfig(size_px=16, cells=16, channels=(16, 16), blocks=1, image_channels=16)
+    one, other = RingVolume(config), RingVolume(config)
     save_weights(one, tmp_path, "raw")
     other.load_state_dict(read_weights(tmp_path, "raw"))
     for a, b in zip(one.parameters(), other.parameters(), strict=True):

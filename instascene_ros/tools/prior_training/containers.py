@@ -103,6 +103,35 @@ def spray(d: Draw) -> Field:
     return field
 
 
+def turned(d: Draw) -> Field:
+    """Any outline about an axis: knobs, chessmen, vases, lamps, lids, wheels; a third of them hollow."""
+    half, reach = d.within(0.015, 0.11), d.within(0.02, 0.07)
+    heights = [half * (2 * k / 6 - 1) for k in range(7)]
+    widths = [reach * d.within(0.25, 1.0) for _ in heights]
+    for _ in range(2):  # outlines of things are smoother than that
+        widths = [(a + 2 * b + c) / 4 for a, b, c in zip([widths[0], *widths], widths, [*widths[1:], widths[-1]],
+                                                         strict=False)]  # fmt: skip
+    zero, wall = torch.zeros_like(half), d.within(0.003, 0.007)
+    bottom = torch.where(d.flag(0.35) > 0, -half + wall, half)  # of the hollow
+    outer = list(zip(widths, heights, strict=True))
+    inner = [((w - wall).clamp_min(0.001), torch.maximum(z, bottom)) for w, z in reversed(outer)]
+    outline = outline_of((zero, -half), *outer, *inner, (zero, bottom))
+    return lambda p: fields.revolved(p, outline)
+
+
+def tray(d: Draw) -> Field:
+    """Open boxes: trays, drawers, holders, pots with corners."""
+    half = torch.stack([d.within(0.03, 0.09), d.within(0.025, 0.07), d.within(0.01, 0.06)], -1)
+    wall, rounding = d.within(0.003, 0.007), d.within(0.0, 0.01)
+    hole = half - wall[:, None]
+
+    def field(p: Points) -> Distances:
+        cut = fields.box(fields.moved(p, at(z=2 * wall)), hole + wall[:, None] * _UP.to(p.device), 0 * wall)
+        return fields.without(fields.box(p, half, rounding.minimum(0.5 * half.amin(-1))), cut)
+
+    return field
+
+
 def pitcher(d: Draw) -> Field:
     """A tall vessel with a long handle."""
     radius, height = d.within(0.04, 0.06), d.within(0.12, 0.19)
@@ -128,6 +157,9 @@ def goblet(d: Draw) -> Field:
                        (0.8 * wide, low + 0.02), (wide, 0.6 * half), (0.9 * wide, half), (0.9 * wide - wall, half),
                        (wide - wall, 0.6 * half), (0.8 * wide - wall, low + 0.025), (zero, low + 0.008))  # fmt: skip
     return lambda p: fields.revolved(p, outline)
+
+
+_UP = torch.tensor([0.0, 0.0, 1.0])
 
 
 def outline_of(*corners: tuple[Numbers, Numbers]) -> Float[Tensor, "S K 2"]:

@@ -21,6 +21,8 @@ from instascene_ros.tools.prior_training.containers import (
     pan,
     pitcher,
     spray,
+    tray,
+    turned,
 )
 from instascene_ros.tools.prior_training.draws import Draw, Field, at
 from instascene_ros.tools.prior_training.fields import Distances, Points
@@ -105,6 +107,18 @@ def cutlery(d: Draw) -> Field:
         return fields.melted(handle, blade, 0.004 + torch.zeros_like(r))
 
     return field
+
+
+def prism(d: Draw) -> Field:
+    """Whatever has straight walls: brackets, blocks, stands, toys, tools that lie flat."""
+    corners = 9
+    reach, stretch = d.within(0.025, 0.1), d.within(0.3, 1.0)
+    jagged = d.within(0.0, 0.75)
+    angles = torch.arange(corners, device=reach.device) * (2 * math.pi / corners)
+    radii = torch.stack([reach * (1 - jagged * d.within(0, 1)) for _ in range(corners)], -1)
+    outline = torch.stack([radii * angles.cos(), stretch[:, None] * radii * angles.sin()], -1)
+    half, rounding = d.within(0.006, 0.06), d.within(0.0, 0.004)
+    return lambda p: fields.prism(p, outline, half) - rounding[:, None]
 
 
 def blob(d: Draw) -> Field:
@@ -205,6 +219,6 @@ def _part(d: Draw) -> Field:
 
 FAMILIES: tuple[Callable[[Draw], Field], ...] = (
     box, can, bottle, jar, bowl, cup, mug, ball, superquadric, banana, stick, hammer, pan, ring, cutlery, blob,
-    composite, clamp, spray,
+    composite, clamp, spray, prism, turned, tray,
 )  # fmt: skip
 HELD_OUT: tuple[Callable[[Draw], Field], ...] = (pitcher, goblet, drill)

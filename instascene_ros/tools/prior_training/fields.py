@@ -71,7 +71,19 @@ def arc(points: Points, radius: Numbers, thick: Numbers, half_angle: Numbers, ta
 
 def revolved(points: Points, outline: Float[Tensor, "S K 2"]) -> Distances:
     """A closed outline of (distance from the axis, height) turned about z. Edges on the axis are no surface."""
-    at = torch.stack([points[..., :2].norm(dim=-1), points[..., 2]], dim=-1)
+    return _outlined(torch.stack([points[..., :2].norm(dim=-1), points[..., 2]], dim=-1), outline, on_axis=True)
+
+
+def prism(points: Points, outline: Float[Tensor, "S K 2"], half_height: Numbers) -> Distances:
+    """A closed outline of (x, y) with straight walls upright on it."""
+    across = _outlined(points[..., :2], outline)
+    along = points[..., 2].abs() - half_height[:, None]
+    outside = torch.stack([across, along], -1).clamp_min(0).norm(dim=-1)
+    return outside + torch.maximum(across, along).clamp_max(0)
+
+
+def _outlined(at: Float[Tensor, "S N 2"], outline: Float[Tensor, "S K 2"], on_axis: bool = False) -> Distances:
+    """Of a polygon; `on_axis`: its edges at first coordinate 0 do not count."""
     nearest = torch.full_like(at[..., 0], 1e6)
     inside = torch.zeros_like(nearest, dtype=torch.bool)
     for k in range(outline.shape[1]):
@@ -79,8 +91,8 @@ def revolved(points: Points, outline: Float[Tensor, "S K 2"]) -> Distances:
         edge, reach = b - a, at - a
         share = ((reach * edge).sum(-1) / (edge**2).sum(-1).clamp_min(1e-12)).clamp(0, 1)
         gap = (reach - share[..., None] * edge).norm(dim=-1)
-        on_axis = (a[..., 0] < 1e-6) & (b[..., 0] < 1e-6)
-        nearest = torch.where(on_axis, nearest, torch.minimum(nearest, gap))
+        free = (a[..., 0] < 1e-6) & (b[..., 0] < 1e-6) & on_axis
+        nearest = torch.where(free, nearest, torch.minimum(nearest, gap))
         above = (at[..., 1] >= a[..., 1]) != (at[..., 1] >= b[..., 1])
         rise = torch.where(edge[..., 1].abs() < 1e-9, 1e-9, edge[..., 1])
         crossing = a[..., 0] + (at[..., 1] - a[..., 1]) / rise * edge[..., 0]

@@ -158,8 +158,9 @@ def _splatted(
         window = (..., slice(k // 3, k // 3 + size), slice(k % 3, k % 3 + size))
         w = counts[window].clamp_max(4) * (padded[window] < foremost + SAME_SURFACE_M)
         depth, weight = depth + w * padded[window].clamp_max(100), weight + w
-    # One stray point covers nothing: a surfel's weight falls off from its middle.
-    return torch.where(weight >= 1, depth / weight.clamp_min(1e-6), 0.0).flatten(1)
+    # One stray point covers nothing: a surfel's weight falls off from its middle. Holes are closed, borders stay.
+    closed = -functional.max_pool2d(-(weight >= 1).float(), 3, 1, 1) > 0
+    return torch.where(closed, depth / weight.clamp_min(1e-6), 0.0).flatten(1)
 
 
 def _gathered(
@@ -190,10 +191,9 @@ def _gathered(
         total += share[:, None] * looks.rgb[sample, w, row]
         weight += share
         count += good
-    needed = torch.where(looks.used.sum(1) >= 4, 2, 1)[sample]
     rgb, is_object = torch.zeros_like(rays), torch.zeros_like(depth_m, dtype=torch.bool)
     rgb[sample, view, pixel] = total / weight.clamp_min(1e-6)[:, None]
-    is_object[sample, view, pixel] = count >= needed
+    is_object[sample, view, pixel] = count >= 2  # looks stand for many frames each: the pipeline asks for two of those
     return rgb, is_object
 
 

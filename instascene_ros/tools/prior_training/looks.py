@@ -9,56 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from instascene_ros.tools.prior_training.cameras import Cameras
-from instascene_ros.tools.prior_training.draws import uniform_of
+from instascene_ros.tools.prior_training.neighbours import Neighbours
 from instascene_ros.tools.prior_training.textures import Lamps, Textures
 from instascene_ros.tools.prior_training.tracing import Placed, cast
 
-NEIGHBOURS = 4
+MIN_LOOKS = 4  # of a short glance; a robot maps several frames a second
 OTHER, HIDDEN, OBJECT = 0, 1, 2
+SAME_SURFACE_M = 0.01
 BASELINE_PX_M = 525 * 0.075  # as in `scene_generator.sensor`
 NATIVE_FOCAL_PX = 525.0
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Upright boxes on the table around each object."""
-
-    center_m: Float[Tensor, "S N 3"]
-    half_m: Float[Tensor, "S N 3"]
-    angle: Float[Tensor, "S N"]
-
-    @classmethod
-    def drawn(
-        cls, low_m: Float[Tensor, "S 3"], high_m: Float[Tensor, "S 3"], generator: torch.Generator
-    ) -> "Neighbours":
-        """None to some, beside the boxes from `low_m` to `high_m`, some so near that they hide parts."""
-        uniform = uniform_of(len(low_m), generator)
-        half = torch.stack([0.015 + 0.04 * uniform(NEIGHBOURS), 0.015 + 0.04 * uniform(NEIGHBOURS),
-                            0.01 + 0.08 * uniform(NEIGHBOURS) ** 1.5], -1)  # fmt: skip
-        angle, turn = 2 * math.pi * uniform(NEIGHBOURS), math.pi * uniform(NEIGHBOURS)
-        toward = torch.stack([angle.cos(), angle.sin()], -1)
-        own = ((high_m - low_m)[:, None, :2] / 2 * toward.abs()).sum(-1)
-        away = own + half[..., :2].norm(dim=-1) + 0.003 + 0.12 * uniform(NEIGHBOURS) ** 2
-        middle = ((low_m + high_m) / 2)[:, None, :2]
-        there = uniform(NEIGHBOURS) < 0.7 * uniform(1)
-        center = torch.cat([middle + away[..., None] * toward, half[..., 2:]], -1)
-        center[..., 2] = torch.where(there, center[..., 2], -5.0)
-        return cls(center, half, turn)
-
-    def cast(self, eye_m: Float[Tensor, "S R 3"], rays: Float[Tensor, "S R 3"]) -> Float[Tensor, "S R"]:
-        """How many lengths of each ray away the first of them is; inf where none is."""
-        nearest = torch.full_like(rays[..., 0], math.inf)
-        for n in range(NEIGHBOURS):
-            c, s = self.angle[:, n, None].cos(), self.angle[:, n, None].sin()
-            offset = eye_m - self.center_m[:, n, None]
-            o, d = (torch.stack([c * v[..., 0] + s * v[..., 1], c * v[..., 1] - s * v[..., 0], v[..., 2]], -1)
-                    for v in (offset, rays))  # fmt: skip
-            inverse = 1 / torch.where(d.abs() < 1e-7, 1e-7, d)
-            reach = self.half_m[:, n, None] * inverse.abs()
-            enter, leave = (-o * inverse - reach).amax(-1), (-o * inverse + reach).amin(-1)
-            hit = (leave > enter) & (enter > 0)
-            nearest = torch.where(hit & (enter < nearest), enter, nearest)
-        return nearest
 
 
 @dataclass(frozen=True)
@@ -122,13 +81,16 @@ def look(
     hidden = (torch.isfinite(own) & (own - around > 0.015)).reshape(shape)
     depth_m, edge = _measured(true_m, cameras, generator)
     mask = _segmented(is_own, hidden, edge, rays[..., 2].reshape(shape), generator)
+    off = (depth_m > 0) & ((depth_m - own.reshape(shape)).abs() > SAME_SURFACE_M)
+    mask = torch.where((mask == OBJECT) & off, OTHER, mask)  # the map's surfels there are of another thing
     sample, pixel = (is_own.flatten(1)).nonzero(as_tuple=True)
     points = eye[sample, pixel] + own[sample, pixel, None] * rays[sample, pixel]
     rgb = torch.zeros(samples, views * cameras.size_px**2, 3, device=rays.device)
     rgb[sample, pixel] = colors_at(placed, textures, lamps, points, sample)
     noise = torch.randn(rgb.shape, generator=generator, device=rgb.device)
     rgb = (rgb + 0.012 * noise).clamp(0, 1).reshape(samples, views, -1, 3)
-    count = 2 + ((views - 1) * torch.rand(samples, 1, generator=generator, device=rgb.device)).long()
+    share = torch.rand(samples, 1, generator=generator, device=rgb.device)
+    count = MIN_LOOKS + ((views + 1 - MIN_LOOKS) * share).long()
     used = torch.arange(views, device=rgb.device) * count // views  # evenly spread along the arc
     used = functional.pad(used[:, 1:] != used[:, :-1], (1, 0), value=True)
     used &= (mask == OBJECT).flatten(2).sum(-1) >= 20

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instascene_ros.models.ring_unet import RingUNet
+from instascene_ros.models.ring_volume import RingVolume
 from instascene_ros.tools.prior_training.samples import Samples
 
 
@@ -20,7 +20,7 @@ def sigmas_of(steps: int, shift: float, last: float = 0.15) -> Float[Tensor, " T
 
 @torch.no_grad()
 def completed(
-    network: RingUNet, samples: Samples, seed: int, steps: int = 10, shift: float = 3.0
+    network: RingVolume, samples: Samples, seed: int, steps: int = 10, shift: float = 3.0
 ) -> Float[Tensor, "S V 5 H W"]:
     """Guided sampling as `core.guidance` does it, many rings at once."""
     count, views = samples.clean.shape[:2]
@@ -52,7 +52,7 @@ def figures_of(made: Float[Tensor, "S V 5 H W"], samples: Samples) -> dict[str, 
     }
 
 
-def measured(network: RingUNet, samples: Samples, steps: int = 10, shift: float = 3.0) -> dict[str, float]:
+def measured(network: RingVolume, samples: Samples, steps: int = 10, shift: float = 3.0) -> dict[str, float]:
     """`figures_of`; the share of unknown pixels in which two seeds' silhouettes differ; the overlap of one step."""
     one, other = (completed(network, samples, seed, steps, shift) for seed in (0, 1))
     unknown = ~samples.known[:, :, 0]

@@ -4,7 +4,7 @@ import torch
 
 from instascene_ros.tools.prior_training.samples import Samples, columns_of
 
-DTYPES = torch.half, torch.half, torch.bool, torch.half, torch.long
+DTYPES = torch.half, torch.half, torch.bool, torch.half, torch.uint8, torch.long
 
 
 class Pool:
@@ -41,7 +41,8 @@ class Pool:
         clean, content = samples.clean.float()[:, :, channels], samples.content.float()[:, :, channels]
         mirrored = [torch.where(flip[:, None, None, None, None], mirror(images), images)
                     for images in (clean, content, samples.known, samples.bounds)]  # fmt: skip
-        return Samples(*mirrored, samples.shape)
+        inside = torch.where(flip[:, None, None, None], samples.inside.flip(2), samples.inside)
+        return Samples(*mirrored, inside, samples.shape)
 
 
 def mirror(images: torch.Tensor) -> torch.Tensor:

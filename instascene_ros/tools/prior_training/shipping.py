@@ -8,12 +8,12 @@ import typer
 
 from instascene_ros.core.views import Rig
 from instascene_ros.models.diffusers_prior import write_ring_index
-from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
 from instascene_ros.tools.prior_training.cameras import RING_ELEVATION_DEG, RING_VIEWS
 from instascene_ros.tools.prior_training.checkpoints import read_weights
 from instascene_ros.tools.prior_training.training import AVERAGED
 
-SIZE_PX, STEPS, LAST_SIGMA = 64, 10, 0.15
+SIZE_PX, STEPS, START_NOISE = 64, 1, 0.9
 
 
 def main(
@@ -23,14 +23,12 @@ def main(
 ) -> None:
     """Write the averaged weights in half precision, the schedule and the rig."""
     told = json.loads((run / "log.json").read_text())[0]
-    shape = {name: tuple(told[name]) for name in ("channels", "attention")} | {"blocks": told["blocks"]}
-    network = RingUNet(RingUNetConfig(**shape))
+    network = RingVolume(RingVolumeConfig(channels=tuple(told["channels"]), blocks=told["blocks"]))
     network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
     rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
-    write_ring_index(model, "RingUNet", "FlowMatchEulerDiscreteScheduler", rig, steps)
+    write_ring_index(model, "RingVolume", "FlowMatchEulerDiscreteScheduler", rig, steps, START_NOISE)
     schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
-    schedule |= {"shift": told["shift"], "shift_terminal": LAST_SIGMA}
     (model / "scheduler").mkdir(exist_ok=True)
     (model / "scheduler/scheduler_config.json").write_text(json.dumps(schedule, indent=2) + "\n")
 

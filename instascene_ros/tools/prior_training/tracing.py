@@ -11,7 +11,7 @@ from instascene_ros.tools.prior_training.bank import CELLS, ShapeBank
 
 STEPS, CROWDED_STEPS = 44, 14  # after the second number most rays have missed or arrived
 CAUTION = 0.95  # distances are bounds, and interpolated
-ARRIVED_M = 0.0006
+ARRIVED_M = 0.0003
 MISSED = float("inf")
 
 
@@ -27,6 +27,10 @@ class Placed:
     def local(self, points_m: Float[Tensor, "S R 3"]) -> Float[Tensor, "S R 3"]:
         """World points in the shapes' own frames."""
         return (points_m - self.t_world_shape[:, None]) @ self.R_world_shape
+
+    def world(self, points_m: Float[Tensor, "S R 3"]) -> Float[Tensor, "S R 3"]:
+        """The reverse."""
+        return points_m @ self.R_world_shape.transpose(1, 2) + self.t_world_shape[:, None]
 
     def distance_m(self, points: Float[Tensor, "N 3"], sample: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Signed distance at points of the shapes' frames; beyond a grid, that at its border."""
@@ -70,13 +74,13 @@ def cast(
     for step in range(STEPS):
         distance = placed.distance_m(o + t[:, None] * d, s)
         arrived = distance < ARRIVED_M
-        t = torch.where(arrived, t, t + (CAUTION * distance).clamp_min(0.0004))
+        t = torch.where(arrived, t, t + (CAUTION * distance).clamp_min(0.0002))
         if step == CROWDED_STEPS:
-            found[active] = torch.where(arrived, t, MISSED)
+            found[active] = torch.where(arrived, t + distance, MISSED)
             keep = (~arrived & (t < end)).nonzero()[:, 0]
             active, o, d, s, t, end = (column[keep] for column in (active, o, d, s, t, end))
-    arrived = (placed.distance_m(o + t[:, None] * d, s) < 2 * ARRIVED_M) & (t < end)
-    found[active] = torch.where(arrived, t, MISSED)
+    distance = placed.distance_m(o + t[:, None] * d, s)
+    found[active] = torch.where((distance < ARRIVED_M) & (t < end), t + distance, MISSED)
     return found.reshape(origins_m.shape[:2])
 
 

@@ -1,5 +1,6 @@
 """The training run: samples made on the device, learned from, measured, kept. Ends by the clock."""
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from instascene_ros.models.ring_unet import RingUNet, RingUNetConfig
+from instascene_ros.models.ring_geometry import sampled
+from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
 from instascene_ros.tools.prior_training.bank import ShapeBank
 from instascene_ros.tools.prior_training.checkpoints import Average, read_weights, save_curve, save_log, save_weights
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
@@ -21,6 +24,7 @@ from instascene_ros.tools.prior_training.samples import Samples, drawn
 from instascene_ros.tools.prior_training.settings import TrainingSettings
 
 MEASURED = 24  # samples of known and of held-out families
+CELLS_UNSURE = 0.02  # share of the cells that are not told by themselves: the mean over all says little
 RAW, AVERAGED = "raw", "averaged"
 
 
@@ -34,8 +38,9 @@ class Training:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
         self.network = self._network()
+        self._gone_s = 0.0
         if resume is not None:
-            _go_on_from(self.network, resume)
+            self._gone_s = _go_on_from(self.network, resume)
         self.average, self._averaged = Average(self.network, settings.ema), self._network()
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, (0.9, 0.99), weight_decay=settings.weight_decay,
@@ -46,7 +51,7 @@ class Training:
         self._making = Making(self.bank, settings.fresh, self.device)
         self._making.begin(settings.first_batches)
         self._checks = {"known family": self._check(FAMILIES, 901), "unseen family": self._check(HELD_OUT, 902)}
-        self._clean: Callable[..., Tensor] = self.network.clean
+        self._volume: Callable[..., Tensor] = self.network.volume
         self.log: list[dict[str, float]] = []
         self.steps, self.seconds_of_waiting = 0, 0.0
 
@@ -64,7 +69,7 @@ class Training:
         while (now := time.monotonic()) - began < s.seconds:
             if self.steps % s.steps_per_fresh == 0:
                 self.make_samples()
-            losses.append(self.step((now - began) / s.seconds))
+            losses.append(self.step((self._gone_s + now - began) / (s.total_seconds or s.seconds)))
             if now - told > min(10.0, s.seconds / 4):
                 row = self._told(losses, now - began)
                 if now - checked > s.measure_seconds:
@@ -91,12 +96,12 @@ class Training:
         """The network as one graph of fused kernels; as it is where that fails."""
         began = time.monotonic()
         try:
-            self._clean = torch.compile(self.network.clean)
+            self._volume = torch.compile(self.network.volume)
             self.loss(self.pool.draw(self.settings.rings)).backward()
             say(f"compiled in {time.monotonic() - began:.0f} s")
         except Exception as error:  # the compiler's own, of many kinds: training goes on, slower
             say(f"not compiled: {error!r}"[:2000])
-            self._clean = self.network.clean
+            self._volume = self.network.volume
         self._optimizer.zero_grad(set_to_none=True)
 
     def step(self, share: float) -> Float[Tensor, ""]:
@@ -116,22 +121,31 @@ class Training:
         return loss.detach()
 
     def loss(self, samples: Samples) -> Float[Tensor, ""]:
-        """Mean squared error of the clean images, unknown pixels first, weighted as the flow's error would be."""
-        s = self.settings
-        count, views = samples.clean.shape[:2]
+        """Cross entropy of the cells, and the error of colours where the ring sees the surface."""
+        s, count = self.settings, len(samples)
         clean, content, known = (x.flatten(0, 1) for x in (samples.clean, samples.content, samples.known))
         even = torch.rand(count, device=self.device).clamp_min(1e-3)
         even = torch.where(torch.rand(count, device=self.device) < s.pure_share, 1.0, even)
         sigma = s.shift * even / (1 + (s.shift - 1) * even)
+        views = samples.clean.shape[1]
         at = sigma.repeat_interleave(views)[:, None, None, None]
         noisy = (1 - at) * torch.where(known, content, clean) + at * torch.randn_like(clean)
-        rows = torch.arange(views, device=self.device).repeat(count)
-        images = torch.cat([noisy, samples.given()], 1).to(memory_format=torch.channels_last)
+        images = torch.cat([noisy, samples.given()], 1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            told = self._clean(images, at[:, 0, 0, 0], rows, count)
-        weight = torch.where(known, s.known_weight, 1.0) / at.clamp_min(s.min_sigma) ** 2
-        channels = torch.tensor([*[s.color_weight] * 3, s.depth_weight, s.alpha_weight], device=self.device)
-        return (weight * channels[:, None, None] * (told.float() - clean) ** 2).mean()
+            volume = self._volume(images, sigma, torch.arange(views, device=self.device), count)
+        volume, inside = volume.float(), samples.inside.float() / 255
+        unsure = functional.binary_cross_entropy_with_logits(volume[:, 0], inside)
+        return unsure / CELLS_UNSURE + s.color_weight * self._color_error(volume[:, 1:], samples)
+
+    def _color_error(self, colors: Float[Tensor, "S 3 G G G"], samples: Samples) -> Float[Tensor, ""]:
+        """Mean square, at some pixels' places."""
+        clean = samples.clean.flatten(3).transpose(2, 3)  # S V P 5
+        places = self.network.settings.shape.place(clean[..., 3]).flatten(1, 2)
+        some = torch.randint(places.shape[1], (self.settings.colored_pixels,), device=self.device)
+        clean = clean.flatten(1, 2)[:, some]
+        told = sampled(colors, places[:, some]).transpose(1, 2)
+        there = (clean[..., 4:] > 0).float()
+        return (there * (told - clean[..., :3]) ** 2).mean() / there.mean().clamp_min(1e-3)
 
     def measure(self) -> dict[str, float]:
         """Figures of the averaged weights."""
@@ -150,25 +164,33 @@ class Training:
 
     def _told(self, losses: list[Tensor], seconds: float, keep: bool = True) -> dict[str, float]:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
-        row = {"seconds": round(seconds, 1), "steps": self.steps, "samples": self.steps * self.settings.rings,
-               "loss": round(loss, 5), "waited for samples": round(self.seconds_of_waiting, 1)}  # fmt: skip
+        row = {"seconds": round(self._gone_s + seconds, 1), "steps": self.steps,
+               "samples": self.steps * self.settings.rings, "loss": round(loss, 5),
+               "waited for samples": round(self.seconds_of_waiting, 1)}  # fmt: skip
         if keep:
             self.log.append(row)
         return row
 
-    def _network(self) -> RingUNet:
+    def _network(self) -> RingVolume:
         s = self.settings
-        config = RingUNetConfig(channels=tuple(s.channels), blocks=s.blocks, attention=tuple(s.attention))
-        return RingUNet(config).to(self.device, memory_format=torch.channels_last)
+        network = RingVolume(RingVolumeConfig(channels=tuple(s.channels), blocks=s.blocks)).to(self.device)
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)
+            elif isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        return network
 
     def _check(self, families: tuple, seed: int) -> Samples:
         return drawn(ShapeBank(families, 4, seed, self.device), MEASURED)
 
 
-def _go_on_from(network: RingUNet, folder: Path) -> None:
-    """A run's raw weights, else its averaged ones; or those of a model folder."""
+def _go_on_from(network: RingVolume, folder: Path) -> float:
+    """A run's raw weights, else its averaged ones; or those of a model folder. Seconds that were trained already."""
     if (folder / "denoiser").is_dir():
-        state = RingUNet.from_pretrained(folder / "denoiser").state_dict()
+        state = RingVolume.from_pretrained(folder / "denoiser").state_dict()
     else:
         state = read_weights(folder, RAW if list(folder.glob(f"{RAW}_*")) else AVERAGED)
-    network.load_state_dict(network.widened(state))
+    network.load_state_dict(state)
+    log = folder / "log.json"
+    return float(json.loads(log.read_text())[-1]["seconds"]) if log.is_file() else 0.0

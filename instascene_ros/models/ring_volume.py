@@ -1,0 +1,283 @@
+"""A small network that denoises a ring of RGB-D-alpha views at once, by way of the volume between their cameras.
+
+All views are carried into one volume, a 3D network says what it holds, and the clean images are what the cameras see
+of that: they agree with one another whatever the network says (Szymanowicz et al., "Viewset Diffusion", ICCV 2023).
+It answers with the flow towards noise, (noisy - clean) / sigma, that flow-matching schedulers expect.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from instascene_ros.models.ring_evidence import FEATURES, evidence_of
+from instascene_ros.models.ring_geometry import RingShape, cell_centers
+from instascene_ros.models.ring_rendering import grown, images_of_volume
+
+LIKELY_EMPTY = -4.0  # logit of a cell before anything is learned
+MIN_SIGMA = 0.05  # below it the answer would be noise of the network's own
+WEIGHTS, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class RingVolumeConfig:
+    """What the folder's config.json holds."""
+
+    in_channels: int = 13  # see `ring_model`
+    out_channels: int = 5
+    num_class_embeds: int = 16  # views of the ring
+    size_px: int = 64
+    cells: int = 64  # of the volume, along each axis
+    channels: tuple[int, ...] = (64, 128, 192)  # of the volume, at half its size, and at half of that each
+    blocks: int = 2  # on the way down at each size, and on the way up
+    image_channels: int = 64  # at half the images' size
+    carried: int = 4  # features a view carries into the volume, at each of `depths` places along its rays
+    depths: int = 16
+    heads_width: int = 32
+    grown_cells: float = 0.0  # how far out its surfaces are moved: what it was shown in training lay so far outside
+    elevation_deg: float = 30.0
+    distance_radii: float = 4.0
+    margin: float = 1.15
+    architecture: str = field(default="RingVolume")
+
+    @property
+    def shape(self) -> RingShape:
+        return RingShape(self.num_class_embeds, self.size_px, self.elevation_deg, self.distance_radii, self.margin)
+
+
+class RingVolume(nn.Module):
+    """See the module. Called as diffusers' UNet2DModel with class labels, which are the rows of the views."""
+
+    def __init__(self, config: RingVolumeConfig) -> None:
+        super().__init__()
+        self.settings, self.config = config, asdict(config)
+        widths, wide = config.channels, 4 * config.channels[0]
+        self.embed_time = nn.Sequential(nn.Linear(128, wide), nn.SiLU(), nn.Linear(wide, wide))
+        self.images = _Images(config, wide)
+        self.stem = nn.Conv3d(8 * FEATURES + 2 * config.carried + 4, widths[0], 3, padding=1)
+        self.down, self.up, self.lower, self.raise_ = (nn.ModuleList() for _ in range(4))
+        for level, width in enumerate(widths):
+            if level:
+                self.lower.append(nn.Conv3d(widths[level - 1], width, 2, stride=2))
+            self.down.append(nn.ModuleList(_Block(width, width, wide, nn.Conv3d) for _ in range(config.blocks)))
+        self.middle = _Attention(widths[-1], config.heads_width, config.cells >> len(widths))
+        for level in reversed(range(len(widths))):
+            width = widths[level]
+            first = 2 * width if level < len(widths) - 1 else width
+            self.up.append(nn.ModuleList(
+                _Block(first if k == 0 else width, width, wide, nn.Conv3d) for k in range(config.blocks)
+            ))  # fmt: skip
+            if level:
+                self.raise_.append(nn.Conv3d(width, widths[level - 1], 1))
+        self.head = nn.Sequential(_norm(widths[0]), nn.SiLU(), nn.Conv3d(widths[0], 8 * 4, 3, padding=1))
+        nn.init.constant_(self.head[2].bias[:8], LIKELY_EMPTY)
+        self._place()
+
+    def _place(self) -> None:
+        """Tables of where views show cells: not part of the weights."""
+        c, shape = self.settings, self.settings.shape
+        fine, coarse = cell_centers(c.cells), cell_centers(c.cells // 2)
+        pixels, inside = shape.landing(fine)
+        self.register_buffer("pixels", pixels, persistent=False)
+        self.register_buffer("inside", inside, persistent=False)
+        self.register_buffer("nearness", shape.project(fine)[..., 2], persistent=False)
+        seen = shape.project(coarse)
+        at = torch.stack([(seen[..., 0] + 0.5) * 2 / c.size_px - 1, (seen[..., 1] + 0.5) * 2 / c.size_px - 1,
+                          seen[..., 2]], -1)  # fmt: skip
+        self.register_buffer("frustum", at[:, None, None], persistent=False)  # V 1 1 N 3
+        across = coarse.T.reshape(3, *[c.cells // 2] * 3)
+        self.register_buffer("places", torch.cat([across, across.norm(dim=0, keepdim=True)]), persistent=False)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "RingVolume":
+        """Raises OSError, ValueError or a safetensors error: the folder is not whole."""
+        from safetensors.torch import load_file
+
+        fields = json.loads((Path(folder) / CONFIG).read_text())
+        config = RingVolumeConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        network = cls(config)
+        network.load_state_dict(load_file(Path(folder) / WEIGHTS))
+        return network.to(dtype)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
+        """As diffusers lays its models out."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(json.dumps(self.config, indent=2))
+        save_file({k: v.detach().to(dtype).cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.stem.weight.dtype
+
+    def forward(
+        self,
+        sample: Float[Tensor, "N C H W"],
+        timestep: Float[Tensor, "..."],
+        class_labels: Int64[Tensor, " N"],
+        return_dict: bool = False,
+        rings: int = 1,
+    ) -> tuple[Float[Tensor, "N 5 H W"]]:
+        """The flow at `timestep` (1000 sigma; one, or one a ring). The batch is `rings` rings, one after the other."""
+        sigma = (timestep.float() / 1000).reshape(-1).expand(rings)
+        clean = self.clean(sample, sigma, class_labels, rings)
+        noisy = sample[:, : self.settings.out_channels]
+        sigma = sigma.clamp_min(MIN_SIGMA).repeat_interleave(len(sample) // rings)
+        return ((noisy - clean) / sigma[:, None, None, None].to(noisy.dtype),)
+
+    def clean(
+        self, sample: Float[Tensor, "N C H W"], sigma: Float[Tensor, " S"], rows: Int64[Tensor, " N"], rings: int = 1
+    ) -> Float[Tensor, "N 5 H W"]:
+        """The images without noise, as far as they can be told."""
+        shown = rows[: len(sample) // rings]
+        volume = grown(self.volume(sample, sigma, shown, rings), self.settings.grown_cells)
+        return images_of_volume(volume, self.settings.shape, shown.tolist()).flatten(0, 1).to(sample.dtype)
+
+    def volume(
+        self, sample: Float[Tensor, "N C H W"], sigma: Float[Tensor, " S"], rows: Int64[Tensor, " V"], rings: int = 1
+    ) -> Float[Tensor, "S 4 G G G"]:
+        """Logits of being inside the object, and colours (-1..1), of the cells (x, y, z)."""
+        dtype = sample.dtype
+        hint = functional.silu(self.embed_time(_waves(1000 * sigma, 128).to(dtype)))
+        x = self.stem(torch.cat([self._evidence(sample, rows, rings), self._carried(sample, hint, rows, rings),
+                                 self.places.to(dtype).expand(rings, -1, -1, -1, -1)], 1))  # fmt: skip
+        kept = []
+        for level, blocks in enumerate(self.down):
+            if level:
+                x = self.lower[level - 1](x)
+            for block in blocks:
+                x = block(x, hint)
+            kept.append(x)
+        x = self.middle(x)
+        for index, blocks in enumerate(self.up):
+            level = len(kept) - 1 - index
+            if index:
+                x = functional.interpolate(self.raise_[index - 1](x), scale_factor=2.0, mode="nearest")
+                x = torch.cat([x, kept[level]], 1)
+            for block in blocks:
+                x = block(x, hint)
+        return _spread(self.head(x))
+
+    def _evidence(self, sample: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S K g g g"]:
+        with torch.no_grad():
+            images = sample.reshape(rings, len(rows), sample.shape[1], -1)
+            told = evidence_of(images, self.pixels[rows], self.inside[rows], self.nearness[rows].to(sample.dtype))
+        return _packed(told.reshape(rings, FEATURES, *[self.settings.cells] * 3))
+
+    def _carried(self, sample: Tensor, hint: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S K g g g"]:
+        """Mean and maximum of what the views say of the cells, each along its rays."""
+        c, half = self.settings, self.settings.cells // 2
+        said = self.images(sample, hint.repeat_interleave(len(rows), 0))
+        said = said.reshape(rings, len(rows), c.carried, c.depths, *said.shape[-2:])
+        total, most = 0, None
+        for k in range(len(rows)):
+            at = self.frustum[rows[k]].expand(rings, -1, -1, -1, -1).to(said.dtype)
+            one = functional.grid_sample(said[:, k], at, align_corners=False)[:, :, 0, 0]
+            total, most = total + one, one if most is None else torch.maximum(most, one)
+        both = torch.cat([total / len(rows), most], 1)
+        return both.reshape(rings, -1, half, half, half).to(sample.dtype)
+
+
+class _Images(nn.Module):
+    """From images at two sizes to features along their rays, nearness -1 first."""
+
+    def __init__(self, config: RingVolumeConfig, hint: int) -> None:
+        super().__init__()
+        width = config.image_channels
+        self.stem = nn.Conv2d(4 * config.in_channels, width, 3, padding=1)
+        self.fine = _Block(width, width, hint, nn.Conv2d)
+        self.lower = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.coarse = nn.ModuleList(_Block(2 * width, 2 * width, hint, nn.Conv2d) for _ in range(2))
+        self.join = _Block(3 * width, width, hint, nn.Conv2d)
+        self.head = nn.Conv2d(width, config.carried * config.depths, 1)
+
+    def forward(self, images: Tensor, hint: Tensor) -> Tensor:
+        x = self.fine(self.stem(functional.pixel_unshuffle(images, 2)), hint)
+        y = self.lower(x)
+        for block in self.coarse:
+            y = block(y, hint)
+        y = functional.interpolate(y, scale_factor=2.0, mode="nearest")
+        return self.head(self.join(torch.cat([x, y], 1), hint))
+
+
+class _Block(nn.Module):
+    """Two convolutions, told the noise level."""
+
+    def __init__(self, width_in: int, width: int, hint: int, conv: type[nn.Conv2d] | type[nn.Conv3d]) -> None:
+        super().__init__()
+        self.norm_in, self.conv_in = _norm(width_in), conv(width_in, width, 3, padding=1)
+        self.hint, self.norm_out = nn.Linear(hint, 2 * width), _norm(width)
+        self.conv_out = conv(width, width, 3, padding=1)
+        self.skip = conv(width_in, width, 1) if width_in != width else nn.Identity()
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, x: Tensor, hint: Tensor) -> Tensor:
+        h = self.norm_out(self.conv_in(functional.silu(self.norm_in(x))))
+        told = self.hint(hint)
+        scale, shift = told.reshape(*told.shape, *[1] * (x.ndim - 2)).chunk(2, dim=1)
+        return self.skip(x) + self.conv_out(functional.silu(h * (1 + scale) + shift))
+
+
+class _Attention(nn.Module):
+    """Every cell of the smallest volume attends to all others."""
+
+    def __init__(self, width: int, heads_width: int, cells: int) -> None:
+        super().__init__()
+        self.heads = max(1, width // heads_width)
+        self.norm, self.norm_mlp = _norm(width), _norm(width)
+        self.place = nn.Parameter(0.02 * torch.randn(1, width, cells, cells, cells))
+        self.qkv, self.out = nn.Conv3d(width, 3 * width, 1), nn.Conv3d(width, width, 1)
+        self.mlp = nn.Sequential(nn.Conv3d(width, 2 * width, 1), nn.GELU(), nn.Conv3d(2 * width, width, 1))
+        for last in (self.out, self.mlp[2]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, width, *cells = x.shape
+        qkv = self.qkv(self.norm(x) + self.place.to(x.dtype))
+        qkv = qkv.reshape(n, 3, self.heads, width // self.heads, -1).permute(1, 0, 2, 4, 3)
+        mixed = functional.scaled_dot_product_attention(*qkv.unbind(0))
+        x = x + self.out(mixed.transpose(2, 3).reshape(n, width, *cells))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class _Norm(nn.GroupNorm):
+    """In the numbers that come in: autocast would move twice the bytes, and sums are of single precision anyway."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return functional.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return _Norm(math.gcd(16, width), width)
+
+
+def _packed(x: Float[Tensor, "S C G G G"]) -> Float[Tensor, "S K g g g"]:
+    """Eight neighbouring cells become channels of one."""
+    s, c, g = x.shape[:3]
+    x = x.reshape(s, c, g // 2, 2, g // 2, 2, g // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(s, 8 * c, g // 2, g // 2, g // 2)
+
+
+def _spread(x: Float[Tensor, "S K g g g"]) -> Float[Tensor, "S C G G G"]:
+    """The reverse."""
+    s, c, g = x.shape[0], x.shape[1] // 8, x.shape[2]
+    x = x.reshape(s, c, 2, 2, 2, g, g, g).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(s, c, 2 * g, 2 * g, 2 * g)
+
+
+def _waves(at: Float[Tensor, " N"], width: int) -> Float[Tensor, "N C"]:
+    """Sines and cosines of a number, from slow to fast."""
+    speeds = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=at.device) / (width // 2))
+    angles = at[:, None] * speeds
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -1,0 +1,138 @@
+"""Our own network of a ring: geometry and rendering against known answers, and back from disk as a RingPipeline."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from instascene_ros.core.config import CompletionConfig
+from instascene_ros.core.geometry import inverse, transform
+from instascene_ros.core.views import Rig
+from instascene_ros.models.diffusers_prior import load_model, write_ring_index
+from instascene_ros.models.ring_evidence import evidence_of
+from instascene_ros.models.ring_geometry import RingShape, cell_centers, sampled
+from instascene_ros.models.ring_rendering import images_of_volume
+from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
+
+TINY = RingVolumeConfig(
+    num_class_embeds=4, size_px=16, cells=16, channels=(16, 16), blocks=1, image_channels=16, carried=2, depths=4
+)
+ROWS = torch.arange(4)
+BALL_RADII = 0.6
+
+
+def tiny() -> RingVolume:
+    """With weights that do something in every layer."""
+    torch.manual_seed(0)
+    network = RingVolume(TINY)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def ball(cells: int = 64) -> torch.Tensor:
+    """Logits that fall off evenly through the surface of a ball."""
+    distance = cell_centers(cells).norm(dim=-1).reshape(1, 1, cells, cells, cells) - BALL_RADII
+    return torch.cat([-20 * distance, torch.full((1, 3, *distance.shape[2:]), 0.25)], 1)
+
+
+def test_the_ring_stands_where_the_rig_stands() -> None:
+    shape, places = RingShape(), torch.tensor([[0.3, -0.2, 0.5], [-0.4, 0.1, -0.6]])
+    center_m, radius_m, front = np.array([0.4, 0.1, 0.2]), 0.1, np.array([0.0, 2.0, 1.0])
+    R_world_ring = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x is the level part of `front`
+    world_m = center_m + radius_m * places.numpy() @ R_world_ring.T
+    cameras = Rig.rings(((30.0, 16),), 64).cameras(center_m, radius_m, np.array([0, 0, 1.0]), front)
+    for (camera, T_world_camera), seen in zip(cameras, shape.project(places), strict=True):
+        local = transform(inverse(T_world_camera), world_m)
+        pixels = local[:, :2] / local[:, 2:] * camera.fx + camera.cx
+        np.testing.assert_allclose(seen[:, :2].numpy(), pixels, atol=1e-3)
+        np.testing.assert_allclose(seen[:, 2].numpy(), 4 - local[:, 2] / radius_m, atol=1e-4)
+
+
+def test_a_pixel_shows_the_place_that_projects_into_it() -> None:
+    shape = RingShape()
+    nearness = torch.rand(shape.views, shape.size_px**2) - 0.5
+    places = shape.place(nearness)
+    for view in range(shape.views):
+        seen = shape.project(places[view])[view]
+        at = torch.arange(shape.size_px**2)
+        torch.testing.assert_close(seen[:, 0], (at % shape.size_px).float(), atol=2e-3, rtol=0)
+        torch.testing.assert_close(seen[:, 1], (at // shape.size_px).float(), atol=2e-3, rtol=0)
+        torch.testing.assert_close(seen[:, 2], nearness[view], atol=1e-5, rtol=0)
+
+
+def test_a_volume_is_sampled_along_the_axes_it_is_said_to_have() -> None:
+    at = cell_centers(8).reshape(8, 8, 8, 3).permute(3, 0, 1, 2)[None]
+    places = torch.tensor([[[0.1, -0.3, 0.5]]])
+    torch.testing.assert_close(sampled(at, places)[0, :, 0], places[0, 0])
+
+
+def test_a_ball_looks_like_one() -> None:
+    shape = RingShape()
+    images = images_of_volume(ball(), shape, list(range(shape.views)))[0]
+    silhouette = images[:, 4] > 0
+    sine = BALL_RADII / shape.distance_radii
+    radius_px = shape.focal_px * sine / math.sqrt(1 - sine**2)
+    np.testing.assert_allclose(silhouette.sum((1, 2)), math.pi * radius_px**2, rtol=0.02)
+    middle = images[:, :, 31:33, 31:33].mean((2, 3))
+    torch.testing.assert_close(middle[:, 3], torch.full((16,), BALL_RADII), atol=0.01, rtol=0)
+    torch.testing.assert_close(middle[:, :3], torch.full((16, 3), 0.25))
+    assert (images[:, 3][~silhouette] == -1).all()
+
+
+def test_what_a_ring_knows_of_a_ball_is_told_at_the_right_places() -> None:
+    shape = RingShape()
+    seen = images_of_volume(ball(), shape, list(range(shape.views))).flatten(3)
+    known = torch.ones_like(seen[:, :, :1])
+    bounds = torch.where(seen[:, :, 4:] > 0, torch.tensor([1.0, -1.0])[:, None], -1.0)
+    images = torch.cat([torch.zeros_like(seen), seen, known, bounds], 2)
+    centers = cell_centers(24)
+    told = evidence_of(images, *shape.landing(centers), shape.project(centers)[..., 2])[0]
+    behind, shown, ahead, close, *_, empty, _, _ = told
+    away = centers.norm(dim=-1) - BALL_RADII
+    within = centers.norm(dim=-1) < 0.95
+    assert (behind[away < -0.3] == 1).all() and (shown[away < -0.3] > 0).all()
+    assert (empty[within & (away > 0.2)] == 1).all()
+    assert (empty[away < -0.1] == 0).all() and (ahead[away < -0.15] < 0.05).all()
+    from_above = centers[:, 2] > -0.2
+    assert close[(away.abs() < 0.02) & from_above].min() > close[(away.abs() > 0.15) & within].max()
+
+
+@torch.no_grad()
+def test_each_view_sees_the_others_of_its_ring_and_no_other_ring() -> None:
+    network, images = tiny(), torch.randn(8, TINY.in_channels, 16, 16)
+    rows, timestep = ROWS.repeat(2), torch.tensor(500.0)
+    changed = images.clone()
+    changed[1] = torch.randn(TINY.in_channels, 16, 16)
+    before, after = (network(x, timestep, rows, rings=2)[0] for x in (images, changed))
+    moved = (before - after).abs().amax((1, 2, 3)) > 1e-6
+    assert moved.tolist() == [True] * 4 + [False] * 4
+
+
+@torch.no_grad()
+def test_a_step_along_the_flow_to_no_noise_arrives_at_the_clean_images() -> None:
+    network, images = tiny(), torch.randn(4, TINY.in_channels, 16, 16)
+    sigma = torch.tensor(0.4)
+    flow = network(images, 1000 * sigma, ROWS)[0]
+    torch.testing.assert_close(images[:, :5] - sigma * flow, network.clean(images, sigma[None], ROWS))
+
+
+@torch.no_grad()
+def test_a_part_of_the_ring_is_enough() -> None:
+    network, images = tiny(), torch.randn(4, TINY.in_channels, 16, 16)
+    assert network(images[1::2], torch.tensor(900.0), ROWS[1::2])[0].shape == (2, 5, 16, 16)
+
+
+def test_a_folder_of_it_loads_as_a_ring_model(tmp_path: Path) -> None:
+    import diffusers
+
+    network = tiny()
+    network.save_pretrained(tmp_path / "denoiser")
+    diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, shift_terminal=0.15).save_pretrained(tmp_path / "scheduler")
+    write_ring_index(tmp_path, "RingVolume", "FlowMatchEulerDiscreteScheduler", Rig.rings(((30.0, 4),), 16), 3)
+    model = load_model(CompletionConfig(model=str(tmp_path), device="cpu"), "cpu")
+    assert (model.num_steps, len(model.rig)) == (3, 4)
+    again = RingVolume.from_pretrained(tmp_path / "denoiser")
+    for one, other in zip(network.state_dict().values(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
