@@ -210,7 +210,7 @@ class CompletionConfig:
     model_dtype: str = knob("auto", "Its numbers: float32, float16, bfloat16; auto: float16 on a GPU, else float32.")
     denoising_steps: int = knob(0, "Steps of a learned prior; 0: as many as its model was made for.", 0, 10_000)
     optimisation_steps: int = knob(
-        0, "Steps that reconcile generated with observed views; 0: 2,000 on a GPU, 200 on a CPU.", 0, 1_000_000
+        0, "Steps that reconcile generated with observed views; 0: 200, of which more were no better.", 0, 1_000_000
     )
     observed_weight: float = knob(4.0, "Weight of an observed pixel against a generated one in those steps.", 0.0, 1e6)
     device: str = knob("auto", "Where learned priors and those steps run: auto, cpu or cuda.")

@@ -23,7 +23,7 @@ from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.views import PosedCamera
 
-GPU_STEPS, CPU_STEPS = 2000, 200
+STEPS = 200  # more make nothing better, see docs/benchmarks.md
 BLOCKS = 10  # of steps: between them surfels are dropped, progress is told, and the work can be cancelled
 MIN_OPACITY = 0.05
 MAX_SCALE_RADII = 0.06  # a surfel wider than this share of the object would bridge its hollows
@@ -54,7 +54,7 @@ def reconciled(
         if (view.mask == MASK_OBJECT).any()
     ]
     looks += [Look.generated(view, rasterizer.device) for view in generated]
-    num_steps = config.optimisation_steps or (GPU_STEPS if rasterizer.device == "cuda" else CPU_STEPS)
+    num_steps = config.optimisation_steps or STEPS
     _optimise(surfels, looks, space, rasterizer, num_steps, seed, report)
     report(1.0, f"{len(surfels)} surfels fitted to {len(looks)} views")
     return object_views(surfels, cameras, rasterizer)

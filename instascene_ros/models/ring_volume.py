@@ -6,7 +6,6 @@ It answers with the flow towards noise, (noisy - clean) / sigma, that flow-match
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from instascene_ros.models.ring_evidence import FEATURES, evidence_of
 from instascene_ros.models.ring_geometry import RingShape, cell_centers
+from instascene_ros.models.ring_layers import Attention, Block, group_norm, waves
 from instascene_ros.models.ring_rendering import grown, images_of_volume
 
 LIKELY_EMPTY = -4.0  # logit of a cell before anything is learned
@@ -64,17 +64,17 @@ class RingVolume(nn.Module):
         for level, width in enumerate(widths):
             if level:
                 self.lower.append(nn.Conv3d(widths[level - 1], width, 2, stride=2))
-            self.down.append(nn.ModuleList(_Block(width, width, wide, nn.Conv3d) for _ in range(config.blocks)))
-        self.middle = _Attention(widths[-1], config.heads_width, config.cells >> len(widths))
+            self.down.append(nn.ModuleList(Block(width, width, wide, nn.Conv3d) for _ in range(config.blocks)))
+        self.middle = Attention(widths[-1], config.heads_width, config.cells >> len(widths))
         for level in reversed(range(len(widths))):
             width = widths[level]
             first = 2 * width if level < len(widths) - 1 else width
             self.up.append(nn.ModuleList(
-                _Block(first if k == 0 else width, width, wide, nn.Conv3d) for k in range(config.blocks)
+                Block(first if k == 0 else width, width, wide, nn.Conv3d) for k in range(config.blocks)
             ))  # fmt: skip
             if level:
                 self.raise_.append(nn.Conv3d(width, widths[level - 1], 1))
-        self.head = nn.Sequential(_norm(widths[0]), nn.SiLU(), nn.Conv3d(widths[0], 8 * 4, 3, padding=1))
+        self.head = nn.Sequential(group_norm(widths[0]), nn.SiLU(), nn.Conv3d(widths[0], 8 * 4, 3, padding=1))
         nn.init.constant_(self.head[2].bias[:8], LIKELY_EMPTY)
         self._place()
 
@@ -146,7 +146,7 @@ class RingVolume(nn.Module):
     ) -> Float[Tensor, "S 4 G G G"]:
         """Logits of being inside the object, and colours (-1..1), of the cells (x, y, z)."""
         dtype = sample.dtype
-        hint = functional.silu(self.embed_time(_waves(1000 * sigma, 128).to(dtype)))
+        hint = functional.silu(self.embed_time(waves(1000 * sigma, 128).to(dtype)))
         x = self.stem(torch.cat([self._evidence(sample, rows, rings), self._carried(sample, hint, rows, rings),
                                  self.places.to(dtype).expand(rings, -1, -1, -1, -1)], 1))  # fmt: skip
         kept = []
@@ -193,10 +193,10 @@ class _Images(nn.Module):
         super().__init__()
         width = config.image_channels
         self.stem = nn.Conv2d(4 * config.in_channels, width, 3, padding=1)
-        self.fine = _Block(width, width, hint, nn.Conv2d)
+        self.fine = Block(width, width, hint, nn.Conv2d)
         self.lower = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.coarse = nn.ModuleList(_Block(2 * width, 2 * width, hint, nn.Conv2d) for _ in range(2))
-        self.join = _Block(3 * width, width, hint, nn.Conv2d)
+        self.coarse = nn.ModuleList(Block(2 * width, 2 * width, hint, nn.Conv2d) for _ in range(2))
+        self.join = Block(3 * width, width, hint, nn.Conv2d)
         self.head = nn.Conv2d(width, config.carried * config.depths, 1)
 
     def forward(self, images: Tensor, hint: Tensor) -> Tensor:
@@ -206,60 +206,6 @@ class _Images(nn.Module):
             y = block(y, hint)
         y = functional.interpolate(y, scale_factor=2.0, mode="nearest")
         return self.head(self.join(torch.cat([x, y], 1), hint))
-
-
-class _Block(nn.Module):
-    """Two convolutions, told the noise level."""
-
-    def __init__(self, width_in: int, width: int, hint: int, conv: type[nn.Conv2d] | type[nn.Conv3d]) -> None:
-        super().__init__()
-        self.norm_in, self.conv_in = _norm(width_in), conv(width_in, width, 3, padding=1)
-        self.hint, self.norm_out = nn.Linear(hint, 2 * width), _norm(width)
-        self.conv_out = conv(width, width, 3, padding=1)
-        self.skip = conv(width_in, width, 1) if width_in != width else nn.Identity()
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
-
-    def forward(self, x: Tensor, hint: Tensor) -> Tensor:
-        h = self.norm_out(self.conv_in(functional.silu(self.norm_in(x))))
-        told = self.hint(hint)
-        scale, shift = told.reshape(*told.shape, *[1] * (x.ndim - 2)).chunk(2, dim=1)
-        return self.skip(x) + self.conv_out(functional.silu(h * (1 + scale) + shift))
-
-
-class _Attention(nn.Module):
-    """Every cell of the smallest volume attends to all others."""
-
-    def __init__(self, width: int, heads_width: int, cells: int) -> None:
-        super().__init__()
-        self.heads = max(1, width // heads_width)
-        self.norm, self.norm_mlp = _norm(width), _norm(width)
-        self.place = nn.Parameter(0.02 * torch.randn(1, width, cells, cells, cells))
-        self.qkv, self.out = nn.Conv3d(width, 3 * width, 1), nn.Conv3d(width, width, 1)
-        self.mlp = nn.Sequential(nn.Conv3d(width, 2 * width, 1), nn.GELU(), nn.Conv3d(2 * width, width, 1))
-        for last in (self.out, self.mlp[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, width, *cells = x.shape
-        qkv = self.qkv(self.norm(x) + self.place.to(x.dtype))
-        qkv = qkv.reshape(n, 3, self.heads, width // self.heads, -1).permute(1, 0, 2, 4, 3)
-        mixed = functional.scaled_dot_product_attention(*qkv.unbind(0))
-        x = x + self.out(mixed.transpose(2, 3).reshape(n, width, *cells))
-        return x + self.mlp(self.norm_mlp(x))
-
-
-class _Norm(nn.GroupNorm):
-    """In the numbers that come in: autocast would move twice the bytes, and sums are of single precision anyway."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return functional.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
-
-
-def _norm(width: int) -> nn.GroupNorm:
-    return _Norm(math.gcd(16, width), width)
 
 
 def _packed(x: Float[Tensor, "S C G G G"]) -> Float[Tensor, "S K g g g"]:
@@ -274,10 +220,3 @@ def _spread(x: Float[Tensor, "S K g g g"]) -> Float[Tensor, "S C G G G"]:
     s, c, g = x.shape[0], x.shape[1] // 8, x.shape[2]
     x = x.reshape(s, c, 2, 2, 2, g, g, g).permute(0, 1, 5, 2, 6, 3, 7, 4)
     return x.reshape(s, c, 2 * g, 2 * g, 2 * g)
-
-
-def _waves(at: Float[Tensor, " N"], width: int) -> Float[Tensor, "N C"]:
-    """Sines and cosines of a number, from slow to fast."""
-    speeds = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=at.device) / (width // 2))
-    angles = at[:, None] * speeds
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
