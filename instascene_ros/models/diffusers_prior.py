@@ -89,7 +89,9 @@ def _ring(folder: Path, index: Mapping[str, Any], device: str, dtype: torch.dtyp
     try:
         rig = Rig(**{key: tuple(value) if isinstance(value, list) else value for key, value in index["rig"].items()})
         num_steps, start_noise = int(index["num_steps"]), float(index.get("start_noise", 1))
-    except (KeyError, TypeError, AttributeError) as error:
+        if not 0 < start_noise <= 1:
+            raise ValueError(f"start_noise is {start_noise}; expected more than 0, and at most 1 (noise alone)")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BackendUnavailableError(f"{folder / INDEX} has no usable `rig` and `num_steps`: {error!r}") from error
     denoiser, scheduler = _part(folder, index, "denoiser", dtype), _part(folder, index, "scheduler")
     takes, gives = denoiser.config.get("in_channels"), denoiser.config.get("out_channels")

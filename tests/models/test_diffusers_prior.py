@@ -174,6 +174,7 @@ DAMAGES = {
     "no json": (lambda f: (f / "model_index.json").write_text("{"), "model_index.json cannot be read"),
     "of another kind": (edited("model_index.json", _class_name="FluxPipeline"), "'FluxPipeline'; expected one of"),
     "no rig": (edited("model_index.json", rig=None), "no usable `rig`"),
+    "a start without noise": (edited("model_index.json", start_noise=0), "start_noise is 0.0; expected more than 0"),
     "no such class": (edited("model_index.json", denoiser=["diffusers", "Magic"]), "needs diffusers' Magic"),
     "foreign code": (edited("model_index.json", denoiser=["evil", "Net"]), "names no denoiser of diffusers"),
     "a part is missing": (lambda f: (f / "denoiser").rename(f / "gone"), "no folder denoiser"),
