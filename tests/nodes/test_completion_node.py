@@ -44,7 +44,7 @@ def test_the_service_returns_the_object_in_place(
     answer = completions.call(instance_id=instance_id, seed=completions.new_seed())
     assert (answer.error_code, answer.error_msg, answer.from_cache) == (0, "", False)
     made, mesh = answer.object, mesh_of(answer.object)
-    assert (made.instance_id, made.instance_revision, made.name, made.method) == (instance_id, 1, "mug", "geometric")
+    assert (made.instance_id, made.instance_revision, made.name, made.method) == (instance_id, 1, "mug", "ring")
     np.testing.assert_allclose(sorted([made.size.x, made.size.y, made.size.z]), sorted(size_m), atol=0.012)
     np.testing.assert_allclose(mesh.bounds.mean(0), CENTER_M[instance_id], atol=0.01)
     true_volume_m3 = np.prod(size_m) * (1 if instance_id == BOX else np.pi / 4)

@@ -38,5 +38,5 @@ def test_each_object_is_completed_with_itself_in_place() -> None:
 
 def test_the_ceiling_is_in_the_table_and_ablations_are_asked_for_by_name() -> None:
     usual, extra = methods(Config(), []), ablations(Config(), [])
-    assert list(usual) == ["observed surface", "hull of it", "geometric", "oracle"]
+    assert list(usual) == ["observed surface", "hull of it", "geometric", "diffusion", "oracle"]
     assert "oracle, fused" in extra and "geometric, by gain" in extra and not usual.keys() & extra.keys()

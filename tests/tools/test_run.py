@@ -79,7 +79,7 @@ def test_all_objects_are_completed_in_place_and_what_is_invented_is_flagged(fini
     by_id = {row["id"]: row for row in rows}
     for true_id, instance_id in ids_of_objects(finished).items():
         row = by_id[instance_id]
-        assert (row["completed"], row["seed"], row["method"]) == (True, 3, "geometric")
+        assert (row["completed"], row["seed"], row["method"]) == (True, 3, "ring")
         mesh = trimesh.load(finished.out / "completed" / row["file"])
         assert mesh.is_watertight
         assert row["watertight"]
