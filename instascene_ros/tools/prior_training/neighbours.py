@@ -1,6 +1,7 @@
 """What stands around, leans over and lies under an object: boxes and ellipsoids, so that it is seen in part."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -77,7 +78,14 @@ class Neighbours:
         return torch.stack([c * v[..., 0] + s * v[..., 1], c * v[..., 1] - s * v[..., 0], v[..., 2]], -1)
 
 
-def _holding(center: Tensor, half: Tensor, there: Tensor, surface: Tensor, raised: Tensor, uniform: object) -> tuple:
+def _holding(
+    center: Float[Tensor, "S N 3"],
+    half: Float[Tensor, "S N 3"],
+    there: Bool[Tensor, "S N"],
+    surface: Float[Tensor, "S P 3"],
+    raised: Bool[Tensor, " S"],
+    uniform: Callable[..., Tensor],
+) -> tuple[Float[Tensor, "S N 3"], Float[Tensor, "S N 3"], Bool[Tensor, "S N"]]:
     """The first few stand under the objects that do not lie on the table, just below them."""
     for n in range(UNDER):
         row = (uniform() * surface.shape[1]).long()
