@@ -40,7 +40,7 @@ class RingModel:
         self._network, self._device, self._at_once, self._bounded = network, device, len(rig), bounded
 
     def guess(self, views: Sequence[GeneratedView], target: Target) -> Float[Tensor, "V 5 H W"]:
-        """See `MultiViewModel`."""
+        """See `guided_prior.Starting`."""
         rgb, depth_m, alpha = (np.stack([getattr(v, name) for v in views]) for name in ("rgb", "depth_m", "alpha"))
         images = tensor_of_images(rgb.astype(np.float32) / 255, depth_m, alpha, target.cameras, target.sphere)
         return images.to(self._device)
