@@ -220,5 +220,6 @@ def _part(d: Draw) -> Field:
 FAMILIES: tuple[Callable[[Draw], Field], ...] = (
     box, can, bottle, jar, bowl, cup, mug, ball, superquadric, banana, stick, hammer, pan, ring, cutlery, blob,
     composite, clamp, spray, prism, turned, tray,
+    box, box, can, bottle, ball, bowl,  # tables are full of these
 )  # fmt: skip
 HELD_OUT: tuple[Callable[[Draw], Field], ...] = (pitcher, goblet, drill)

@@ -20,6 +20,7 @@ from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
 from instascene_ros.tools.prior_training.making import Making
 from instascene_ros.tools.prior_training.measuring import measured
 from instascene_ros.tools.prior_training.pool import Pool
+from instascene_ros.tools.prior_training.ranks import Ranks
 from instascene_ros.tools.prior_training.samples import Samples, drawn
 from instascene_ros.tools.prior_training.settings import TrainingSettings
 
@@ -29,11 +30,14 @@ RAW, AVERAGED = "raw", "averaged"
 
 
 class Training:
-    """`run()` trains until the time is over; what is on disk by then is at most a minute old."""
+    """`run()` trains until the time is over; what is on disk by then is at most a minute old.
+
+    Started by torchrun, every GPU learns from samples of its own, `settings.rings` a step each.
+    """
 
     def __init__(self, settings: TrainingSettings, out: Path, resume: Path | None = None) -> None:
-        self.settings, self._out = settings, out
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.settings, self._out, self._ranks = settings, out, Ranks.joined()
+        self.device, own_seed = self._ranks.device, settings.seed + 10_000 * self._ranks.rank
         torch.manual_seed(settings.seed)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -46,8 +50,9 @@ class Training:
             self.network.parameters(), settings.learning_rate, (0.9, 0.99), weight_decay=settings.weight_decay,
             fused=self.device.type == "cuda",
         )  # fmt: skip
-        self.bank = ShapeBank(FAMILIES, settings.per_family, settings.seed, self.device)
-        self.pool = Pool(settings.pool, torch.Generator(self.device).manual_seed(settings.seed + 1))
+        torch.manual_seed(own_seed)
+        self.bank = ShapeBank(FAMILIES, settings.per_family, own_seed, self.device)
+        self.pool = Pool(settings.pool, torch.Generator(self.device).manual_seed(own_seed + 1))
         self._making = Making(self.bank, settings.fresh, self.device)
         self._making.begin(settings.first_batches)
         self._checks = {"known family": self._check(FAMILIES, 901), "unseen family": self._check(HELD_OUT, 902)}
@@ -58,7 +63,7 @@ class Training:
     def run(self, say: Callable[[str], None]) -> None:
         """Train, and keep."""
         s, began = self.settings, time.monotonic()
-        kept = told = checked = began
+        kept = told = checked = 0.0
         losses: list[Tensor] = []
         self.pool.add(self._making.result())
         if s.compiled:
@@ -66,21 +71,27 @@ class Training:
         for _ in range(s.first_batches - 1):
             self.pool.add(self._making.result())
         self._making.begin()
-        while (now := time.monotonic()) - began < s.seconds:
+        while (gone := self._ranks.seconds(time.monotonic() - began)) < s.seconds:
             if self.steps % s.steps_per_fresh == 0:
                 self.make_samples()
-            losses.append(self.step((self._gone_s + now - began) / (s.total_seconds or s.seconds)))
-            if now - told > min(10.0, s.seconds / 4):
-                row = self._told(losses, now - began)
-                if now - checked > s.measure_seconds:
+            losses.append(self.step((self._gone_s + gone) / (s.total_seconds or s.seconds)))
+            if not self._ranks.first:
+                continue
+            if gone - told > min(10.0, s.seconds / 4):
+                row = self._told(losses, gone)
+                if gone - checked > s.measure_seconds:
                     row |= self.measure()
-                    checked = now
+                    checked = gone
                 say(", ".join(f"{key} {value:.4g}" for key, value in row.items()))
-                losses, told = [], now
-            if now - kept > s.checkpoint_seconds:
+                losses, told = [], gone
+            if gone - kept > s.checkpoint_seconds:
                 self.save()
-                kept = now
-        self.log.append(self._told(losses, time.monotonic() - began, keep=False) | self.measure())
+                kept = gone
+        if self._ranks.first:
+            self._finish(losses, time.monotonic() - began, say)
+
+    def _finish(self, losses: list[Tensor], seconds: float, say: Callable[[str], None]) -> None:
+        self.log.append(self._told(losses, seconds, keep=False) | self.measure())
         say(str(self.log[-1]))
         self.save()
         save_curve(self.log, self._out / "curve.png")
@@ -114,6 +125,7 @@ class Training:
         loss = self.loss(self.pool.draw(s.rings))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._ranks.average_gradients(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         self.average.update(self.network)
@@ -165,7 +177,7 @@ class Training:
     def _told(self, losses: list[Tensor], seconds: float, keep: bool = True) -> dict[str, float]:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         row = {"seconds": round(self._gone_s + seconds, 1), "steps": self.steps,
-               "samples": self.steps * self.settings.rings, "loss": round(loss, 5),
+               "samples": self.steps * self.settings.rings * self._ranks.count, "loss": round(loss, 5),
                "waited for samples": round(self.seconds_of_waiting, 1)}  # fmt: skip
         if keep:
             self.log.append(row)
