@@ -47,6 +47,15 @@ class Evidence:
         return (self.taken_views >= 2) & (self.taken_views > self.weight)
 
     @property
+    def cut(self) -> Bool[np.ndarray, "X Y Z"]:
+        """Voxels that a solid cannot fill: free, far in front of what two views saw, on another's surface in three.
+
+        `taken` asks for two: enough to keep a guess away, but where masks end a pixel early it takes the object's rim.
+        """
+        taken = (self.taken_views >= 3) & (self.taken_views > self.weight)
+        return self.free | (self.clear_views >= 2) | taken
+
+    @property
     def filled(self) -> Bool[np.ndarray, "X Y Z"]:
         """Voxels of other things: on their surface, or behind it and nearer to it than to what was seen of the object.
 

@@ -13,8 +13,8 @@ from instascene_ros.core.rendering.cpu_sights import note_outside
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
+CUT = 0.75  # of the truncation: so far outside lies what is cut away
 MIN_PART = 0.03  # of the observed surface on the part that holds most of it
-EDGE_SLANT = 0.7  # cosine assumed where a surface has no normal, at its edges
 
 
 def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[np.ndarray, "X Y Z"]:
@@ -23,7 +23,8 @@ def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[n
     A voxel is outside when two views see past it: the second largest distance over the views, so that one view's
     mistake carves nothing and a thin wall seen from both sides stays. What no view contradicts is inside, as is what no
     image holds. In front of the surface the distance is that to the plane of the nearest pixel, beside the silhouette
-    that to the half-alpha line: both exact to first order, so that the largest over many views is not biased outward.
+    that to the half-alpha line: both exact to first order, so that the largest over many views is not biased. A pixel
+    without a normal, at an edge, says nothing of what lies in front of it: its depth alone would cut into slopes.
     """
     truncation_m = TRUNCATION_VOXELS * grid.voxel_m
     farthest_m = np.full((2, grid.size), -truncation_m, np.float32)
@@ -31,19 +32,30 @@ def solid_of_views(grid: VoxelGrid, views: Sequence[GeneratedView]) -> Float32[n
     for view in views:
         note_outside(
             centers_m, view.camera, inverse(view.T_world_camera), points_of_depth(view.depth_m, view.camera),
-            normals_of_depth(view.depth_m, view.camera, radius_px=1), view.alpha, EDGE_SLANT, farthest_m, truncation_m,
+            normals_of_depth(view.depth_m, view.camera, radius_px=1), _beside_px(view.alpha), farthest_m, truncation_m,
         )  # fmt: skip
     return farthest_m[1].reshape(grid.shape)
 
 
+def _beside_px(alpha: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """How far outside the half-alpha line each pixel's centre lies, px; negative inside."""
+    shown = alpha >= 0.5
+    if not shown.any():
+        return np.full(alpha.shape, sum(alpha.shape), np.float32)
+    if shown.all():
+        return np.full(alpha.shape, -sum(alpha.shape), np.float32)
+    outside_px, inside_px = (ndimage.distance_transform_edt(part) for part in (~shown, shown))
+    whole_px = np.where(shown, 0.5 - inside_px, outside_px - 0.5)
+    return np.where((alpha > 0) & (alpha < 1), 0.5 - alpha, whole_px).astype(np.float32)
+
+
 def fuse(evidence: Evidence, generated: Float32[np.ndarray, "X Y Z"]) -> Float32[np.ndarray, "X Y Z"]:
-    """Observed surface where there is one, never inside observed free space or another surface, otherwise generated."""
+    """Observed surface where there is one, never what was seen to be empty or another's, otherwise generated."""
     truncation_m = TRUNCATION_VOXELS * evidence.grid.voxel_m
     seen = np.clip(evidence.weight, 0, 1)
     signed_m = np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m)
     field = seen * signed_m + (1 - seen) * generated
-    field = np.where(evidence.free, np.maximum(field, signed_m), field)
-    field = np.where(evidence.taken, np.maximum(field, 0.25 * truncation_m), field)
+    field = np.where(evidence.cut, np.maximum(field, CUT * truncation_m), field)
     return ndimage.gaussian_filter(field, 0.5).astype(np.float32)
 
 

@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from instascene_ros.core.view_tensors import BACKGROUND
 from instascene_ros.models.ring_geometry import RingShape, sampled
@@ -24,22 +23,6 @@ def images_of_volume(
         _images(volume, shape, rows[first : first + VIEWS_AT_ONCE]) for first in range(0, len(rows), VIEWS_AT_ONCE)
     ]
     return torch.cat(parts, 1)
-
-
-def grown(volume: Float[Tensor, "S 4 G G G"], by_cells: float) -> Float[Tensor, "S 4 G G G"]:
-    """Every level of the logits moved outwards by a part of a cell, to first order."""
-    if by_cells == 0:
-        return volume
-    logits = volume[:, :1].float()
-    padded = functional.pad(logits, (1,) * 6, mode="replicate")
-    middle = slice(1, -1)
-    slopes = [
-        padded[:, :, 2:, middle, middle] - padded[:, :, :-2, middle, middle],
-        padded[:, :, middle, 2:, middle] - padded[:, :, middle, :-2, middle],
-        padded[:, :, middle, middle, 2:] - padded[:, :, middle, middle, :-2],
-    ]
-    steep = torch.stack(slopes).div(2).norm(dim=0)
-    return torch.cat([logits + by_cells * steep, volume[:, 1:].float()], 1)
 
 
 def _images(volume: Float[Tensor, "S 4 G G G"], shape: RingShape, rows: list[int]) -> Float[Tensor, "S V 5 H W"]:

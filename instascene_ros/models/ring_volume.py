@@ -6,6 +6,7 @@ It answers with the flow towards noise, (noisy - clean) / sigma, that flow-match
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.nn import functional
 from instascene_ros.models.ring_evidence import FEATURES, evidence_of
 from instascene_ros.models.ring_geometry import RingShape, cell_centers
 from instascene_ros.models.ring_layers import Attention, Block, group_norm, waves
-from instascene_ros.models.ring_rendering import grown, images_of_volume
+from instascene_ros.models.ring_rendering import images_of_volume
 
 LIKELY_EMPTY = -4.0  # logit of a cell before anything is learned
 MIN_SIGMA = 0.05  # below it the answer would be noise of the network's own
@@ -39,7 +40,7 @@ class RingVolumeConfig:
     carried: int = 4  # features a view carries into the volume, at each of `depths` places along its rays
     depths: int = 16
     heads_width: int = 32
-    grown_cells: float = 0.0  # how far out its surfaces are moved: what it was shown in training lay so far outside
+    inside_from: float = 0.5  # probability from which a cell counts as inside; less where overlap is what matters
     elevation_deg: float = 30.0
     distance_radii: float = 4.0
     margin: float = 1.15
@@ -138,7 +139,9 @@ class RingVolume(nn.Module):
     ) -> Float[Tensor, "N 5 H W"]:
         """The images without noise, as far as they can be told."""
         shown = rows[: len(sample) // rings]
-        volume = grown(self.volume(sample, sigma, shown, rings), self.settings.grown_cells)
+        volume = self.volume(sample, sigma, shown, rings)
+        volume = torch.cat([volume[:, :1] - math.log(self.settings.inside_from / (1 - self.settings.inside_from)),
+                            volume[:, 1:]], 1)  # fmt: skip
         return images_of_volume(volume, self.settings.shape, shown.tolist()).flatten(0, 1).to(sample.dtype)
 
     def volume(

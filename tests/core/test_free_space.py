@@ -69,9 +69,21 @@ def test_what_is_nearer_to_the_object_than_to_what_hides_it_stays_its_own() -> N
     assert Evidence(row, *known, *deep).filled.ravel().tolist() == [False, False, True, True]
 
 
+def test_a_solid_is_cut_where_it_is_free_or_another_things_for_sure() -> None:
+    row = VoxelGrid(np.eye(4), 0.005, (1, 1, 6))
+    # free; far past in one view and in two where others saw the object; another's in two, in three, less than its own
+    free, clear, taken = [2, 1, 2, 0, 0, 0], [0, 1, 2, 0, 0, 0], [0, 0, 0, 2, 3, 3]
+    signed_m, weight = [0.004, -0.001, -0.001, 0, 0, 0], [0, 9, 9, 0, 2, 5]
+    known = (np.array(column, np.float32).reshape(row.shape) for column in (signed_m, weight))
+    counts = (np.array(column, np.uint8).reshape(row.shape) for column in (free, clear, taken))
+    deep = np.zeros(row.shape, np.int16), np.full(row.shape, np.inf, np.float32)
+    assert Evidence(row, *known, *counts, *deep).cut.ravel().tolist() == [True, False, True, False, True, False]
+
+
 def test_no_views_know_nothing() -> None:
     evidence = gather_evidence(GRID, [], 0.001)
-    assert not evidence.free.any() and not evidence.filled.any() and np.isnan(evidence.signed_m).all()
+    assert not evidence.free.any() and not evidence.cut.any() and not evidence.filled.any()
+    assert np.isnan(evidence.signed_m).all()
 
 
 def sights(view: ObjectView, points_m: np.ndarray, front_m: float) -> list[tuple]:

@@ -161,7 +161,7 @@ class Contradicting(OracleModel):
 
     def decode(self, sample, target):  # noqa: ANN001, ANN201
         views = super().decode(sample, target)
-        shift_m = 0.006 * np.sin(2.4 * np.arange(len(views)))
+        shift_m = 0.012 * np.sin(2.4 * np.arange(len(views)))
         return [replace(v, depth_m=np.where(v.depth_m > 0, v.depth_m + s, 0).astype(np.float32))
                 for v, s in zip(views, shift_m, strict=True)]  # fmt: skip
 
@@ -170,7 +170,7 @@ def test_views_that_contradict_each_other_are_reconciled() -> None:
     model = oracle("can")._model
     model = Contradicting(true_mesh("can"), model._colors, RIG, model.scheduler, 2)
     prior = GuidedPrior(model, make_rasterizer("cpu"), CONFIG)
-    config = replace(CONFIG, optimisation_steps=80)
+    config = replace(CONFIG, optimisation_steps=200)
     true, off_m = RayCaster(true_mesh("can")), {}
     for exact in (True, False):
         prior.exact = exact

@@ -1,6 +1,7 @@
 """Our own network of a ring: geometry and rendering against known answers, and back from disk as a RingPipeline."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,16 @@ def ball(cells: int = 64) -> torch.Tensor:
     """Logits that fall off evenly through the surface of a ball."""
     distance = cell_centers(cells).norm(dim=-1).reshape(1, 1, cells, cells, cells) - BALL_RADII
     return torch.cat([-20 * distance, torch.full((1, 3, *distance.shape[2:]), 0.25)], 1)
+
+
+def test_a_cell_counts_as_inside_from_the_probability_that_is_asked_for() -> None:
+    network, images = tiny(), torch.randn(4, 13, 16, 16, generator=torch.Generator().manual_seed(3))
+    sigma = torch.full((1,), 0.9)
+    logits = network.volume(images, sigma, ROWS)
+    network.settings = replace(TINY, inside_from=0.25)
+    shown = network.clean(images, sigma, ROWS)
+    likely = torch.cat([logits[:, :1] + math.log(3), logits[:, 1:]], 1)
+    torch.testing.assert_close(shown, images_of_volume(likely, TINY.shape, ROWS.tolist())[0])
 
 
 def test_the_ring_stands_where_the_rig_stands() -> None:

@@ -1,6 +1,10 @@
 """Shapes, rays, samples and checkpoints of the training of the completion prior, against known answers."""
 
 import math
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from instascene_ros.tools.prior_training.draws import Draw
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
 from instascene_ros.tools.prior_training.neighbours import Neighbours
 from instascene_ros.tools.prior_training.pool import mirror
+from instascene_ros.tools.prior_training.ranks import Ranks
 from instascene_ros.tools.prior_training.samples import at_rest, drawn
 from instascene_ros.tools.prior_training.tracing import Placed, cast
 
@@ -47,7 +52,7 @@ def test_a_ray_meets_a_ball_where_it_should_and_misses_beside_it() -> None:
     assert math.isinf(found[2])
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *HELD_OUT], ids=lambda family: family.__name__)
+@pytest.mark.parametrize("family", dict.fromkeys([*FAMILIES, *HELD_OUT]), ids=lambda family: family.__name__)
 def test_every_family_is_solid_and_within_reach(family: object) -> None:
     field = family(Draw(3, torch.Generator().manual_seed(1)))
     inside = field(torch.rand(1, 20_000, 3, generator=torch.Generator().manual_seed(2)).mul(0.34).sub(0.17)
@@ -125,3 +130,35 @@ def test_a_run_can_go_on_from_its_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
     with pytest.raises(FileNotFoundError, match="no averaged_0"):
         read_weights(tmp_path, "averaged")
+
+
+RANKS = """
+import sys, torch
+from instascene_ros.tools.prior_training.ranks import Ranks
+ranks = Ranks.joined()
+weights = [torch.nn.Parameter(torch.zeros(2, 3)), torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.zeros(1))]
+weights[0].grad, weights[1].grad = torch.full((2, 3), 1.0 + ranks.rank), torch.arange(4.0) * ranks.rank
+ranks.average_gradients(weights)
+print(ranks.first, ranks.count, ranks.seconds(10.0 + ranks.rank), weights[0].grad.mean().item(), weights[1].grad.tolist())
+"""
+
+
+def test_processes_that_learn_together_go_on_with_the_mean_gradient_and_one_clock() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    joined = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", RANKS], env=joined | {"RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    told = [process.communicate(timeout=120)[0].strip() for process in processes]
+    assert told == [f"{first} 2 10.0 1.5 [0.0, 0.5, 1.0, 1.5]" for first in (True, False)]
+
+
+def test_a_process_alone_keeps_its_gradients_and_its_clock() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([1.0, 2.0])
+    alone = Ranks.joined()
+    alone.average_gradients([weight])
+    assert alone.first and alone.seconds(3.5) == 3.5 and weight.grad.tolist() == [1.0, 2.0]

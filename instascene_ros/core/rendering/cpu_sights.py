@@ -12,18 +12,19 @@ from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_
 
 def note_outside(
     points_m: Float32[np.ndarray, "N 3"], camera: Camera, T_camera_world: Float64[np.ndarray, "4 4"],
-    surface_m: Float32[np.ndarray, "H W 3"], normals: Float32[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"],
-    edge_slant: float, farthest_m: Float32[np.ndarray, "2 N"], truncation_m: float,
+    surface_m: Float32[np.ndarray, "H W 3"], normals: Float32[np.ndarray, "H W 3"], beside_px: Float32[np.ndarray, "H W"],
+    farthest_m: Float32[np.ndarray, "2 N"], truncation_m: float,
 ) -> None:  # fmt: skip
     """How far outside what a view shows each point lies (m, at most `truncation_m`), see `solid.solid_of_views`.
 
     `farthest_m` are the largest and the second largest distance found so far, and are brought up to date. `surface_m`
-    and `normals` are in the camera's frame, zero where there are none.
+    and `normals` are in the camera's frame, zero where there are none. `beside_px` is how far outside the silhouette
+    each pixel's centre lies, negative inside.
     """
-    images = [np.ascontiguousarray(image, np.float32) for image in (surface_m, normals, alpha)]
+    images = [np.ascontiguousarray(image, np.float32) for image in (surface_m, normals, beside_px)]
     on_all_cores(
         _note_outside, points_m, T_camera_world, _intrinsics(camera), *images,
-        np.float32(edge_slant), farthest_m, np.float32(truncation_m),
+        farthest_m, np.float32(truncation_m),
     )  # fmt: skip
 
 
@@ -79,8 +80,8 @@ def _bilinear(image, u, v):
 
 @compiled()
 @no_type_check
-def _note_outside(lane, num_lanes, points, T, K, surface, normals, alpha, edge_slant, farthest, truncation):
-    height, width = alpha.shape
+def _note_outside(lane, num_lanes, points, T, K, surface, normals, beside, farthest, truncation):
+    height, width = beside.shape
     for i in share_of(len(points), lane, num_lanes):
         x, y, z = _in_camera(points, i, T)
         if z <= 0:
@@ -89,19 +90,12 @@ def _note_outside(lane, num_lanes, points, T, K, surface, normals, alpha, edge_s
         if not (-0.5 < u < width - 0.5 and -0.5 < v < height - 0.5):
             continue
         column, row = int(np.rint(u)), int(np.rint(v))
-        found = -truncation
-        if alpha[row, column] >= 0.5:
-            nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
-            if nx == 0 and ny == 0 and nz == 0:
-                found = edge_slant * (surface[row, column, 2] - z)
-            else:
-                found = nx * (x - surface[row, column, 0])
-                found += ny * (y - surface[row, column, 1]) + nz * (z - surface[row, column, 2])
-        share = _bilinear(alpha, u, v)
-        if share <= 0:
-            found = truncation
-        elif share < 1:
-            found = max(found, (0.5 - share) * z / K[0])
+        found = _bilinear(beside, u, v) * z / K[0]
+        nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
+        if nx != 0 or ny != 0 or nz != 0:
+            plane = nx * (x - surface[row, column, 0])
+            plane += ny * (y - surface[row, column, 1]) + nz * (z - surface[row, column, 2])
+            found = max(found, plane)
         found = min(max(found, -truncation), truncation)
         if found > farthest[0, i]:
             farthest[0, i], farthest[1, i] = found, farthest[0, i]

@@ -67,7 +67,7 @@ def _row_span(a0, a1, b0, b1, d0, p, r, rho_max, dy, first, last):
 
 @triton.jit
 @no_type_check
-def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, HEIGHT: tl.constexpr):
+def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, height):
     """Box of discs that reach the camera plane, row by row: their silhouettes have no end but may miss the image."""
     a0, a1, b0, b1 = a0.to(tl.float64), a1.to(tl.float64), b0.to(tl.float64), b1.to(tl.float64)
     rho_max, center_x, center_y = rho_max.to(tl.float64), center_x.to(tl.float64), center_y.to(tl.float64)
@@ -75,7 +75,7 @@ def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, 
     first, last, round_2 = 0.5 - center_x, width - 0.5 - center_x, rho_max / 2
     left, right = tl.full(a0.shape, _FAR_PX, tl.float64), tl.full(a0.shape, -_FAR_PX, tl.float64)
     top, bottom = left, right
-    for row in range(HEIGHT):
+    for row in range(height):
         dy = row + 0.5 - center_y
         start, end = _row_span(a0, a1, b0, b1, d0, p, r, rho_max, dy, first, last)
         around = tl.sqrt(tl.maximum(round_2 - dy * dy, 0.0))
@@ -88,11 +88,11 @@ def _scanned(a0, a1, b0, b1, w0, w1, depth, rho_max, center_x, center_y, width, 
     return left - 0.02, right + 0.02, top - 0.02, bottom + 0.02
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["n", "width", "height"])  # an object's views have as many sizes
 @no_type_check
 def _project(
     means, quats, log_scales, logits, rays, centers, opacities, depths, middles, radii, n,
-    R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2, fx, fy, cx, cy, width, HEIGHT: tl.constexpr, BLOCK: tl.constexpr,
+    R0, R1, R2, R3, R4, R5, R6, R7, R8, t0, t1, t2, fx, fy, cx, cy, width, height, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = i < n
@@ -120,7 +120,7 @@ def _project(
     top, bottom = tl.minimum(down - half_y, -low_pass), tl.maximum(down + half_y, low_pass)
     endless = ok & (m2 > _NEAR_M) & ~bounded
     if tl.max(endless.to(tl.int32), axis=0) > 0:
-        x_0, x_1, y_0, y_1 = _scanned(ax, bx, ay, by, a2, b2, safe, rho_max, center_x, center_y, width, HEIGHT)
+        x_0, x_1, y_0, y_1 = _scanned(ax, bx, ay, by, a2, b2, safe, rho_max, center_x, center_y, width, height)
         left, right = tl.where(endless, x_0, left).to(tl.float32), tl.where(endless, x_1, right).to(tl.float32)
         top, bottom = tl.where(endless, y_0, top).to(tl.float32), tl.where(endless, y_1, bottom).to(tl.float32)
     left, right, top, bottom = left + center_x, right + center_x, top + center_y, bottom + center_y
@@ -206,7 +206,7 @@ class Project(torch.autograd.Function):
         radii = torch.empty(n, 2, dtype=torch.int32, device=rays.device)
         out = (rays, centers, opacities, depths, middles, radii)
         _project[(triton.cdiv(n, BLOCK),)](
-            *columns, *out, n, *view.R, *view.t, *view.K, width, HEIGHT=height, BLOCK=BLOCK
+            *columns, *out, n, *view.R, *view.t, *view.K, width, height, BLOCK=BLOCK
         )  # fmt: skip
         ctx.save_for_backward(*columns)
         ctx.view = view

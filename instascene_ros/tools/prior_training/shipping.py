@@ -13,7 +13,7 @@ from instascene_ros.tools.prior_training.cameras import RING_ELEVATION_DEG, RING
 from instascene_ros.tools.prior_training.checkpoints import read_weights
 from instascene_ros.tools.prior_training.training import AVERAGED
 
-SIZE_PX, STEPS, START_NOISE = 64, 1, 0.9
+SIZE_PX, STEPS, START_NOISE, INSIDE_FROM = 64, 1, 0.9, 0.27
 
 
 def main(
@@ -23,7 +23,8 @@ def main(
 ) -> None:
     """Write the averaged weights in half precision, the schedule and the rig."""
     told = json.loads((run / "log.json").read_text())[0]
-    network = RingVolume(RingVolumeConfig(channels=tuple(told["channels"]), blocks=told["blocks"]))
+    network = RingVolume(RingVolumeConfig(channels=tuple(told["channels"]), blocks=told["blocks"],
+                                          inside_from=INSIDE_FROM))  # fmt: skip
     network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
     rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
