@@ -136,10 +136,10 @@ RANKS = """
 import sys, torch
 from instascene_ros.tools.prior_training.ranks import Ranks
 ranks = Ranks.joined()
-weights = [torch.nn.Parameter(torch.zeros(2, 3)), torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.zeros(1))]
-weights[0].grad, weights[1].grad = torch.full((2, 3), 1.0 + ranks.rank), torch.arange(4.0) * ranks.rank
-ranks.average_gradients(weights)
-print(ranks.first, ranks.count, ranks.seconds(10.0 + ranks.rank), weights[0].grad.mean().item(), weights[1].grad.tolist())
+one, other, unused = (torch.nn.Parameter(torch.zeros(shape)) for shape in ((2, 3), (4,), (1,)))
+one.grad, other.grad = torch.full((2, 3), 1.0 + ranks.rank), torch.arange(4.0) * ranks.rank
+ranks.average_gradients([one, other, unused])
+print(ranks.first, ranks.count, ranks.seconds(10.0 + ranks.rank), one.grad.mean().item(), other.grad.tolist())
 """
 
 
@@ -148,9 +148,9 @@ def test_processes_that_learn_together_go_on_with_the_mean_gradient_and_one_cloc
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     joined = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", RANKS]
     processes = [
-        subprocess.Popen([sys.executable, "-c", RANKS], env=joined | {"RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
-        for rank in range(2)
+        subprocess.Popen(command, env=joined | {"RANK": rank}, stdout=subprocess.PIPE, text=True) for rank in ("0", "1")
     ]
     told = [process.communicate(timeout=120)[0].strip() for process in processes]
     assert told == [f"{first} 2 10.0 1.5 [0.0, 0.5, 1.0, 1.5]" for first in (True, False)]

@@ -12,8 +12,8 @@ from instascene_ros.core.rendering.cpu_jit import compiled, on_all_cores, share_
 
 def note_outside(
     points_m: Float32[np.ndarray, "N 3"], camera: Camera, T_camera_world: Float64[np.ndarray, "4 4"],
-    surface_m: Float32[np.ndarray, "H W 3"], normals: Float32[np.ndarray, "H W 3"], beside_px: Float32[np.ndarray, "H W"],
-    farthest_m: Float32[np.ndarray, "2 N"], truncation_m: float,
+    surface_m: Float32[np.ndarray, "H W 3"], normals: Float32[np.ndarray, "H W 3"],
+    beside_px: Float32[np.ndarray, "H W"], farthest_m: Float32[np.ndarray, "2 N"], truncation_m: float,
 ) -> None:  # fmt: skip
     """How far outside what a view shows each point lies (m, at most `truncation_m`), see `solid.solid_of_views`.
 
