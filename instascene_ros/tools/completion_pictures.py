@@ -1,7 +1,7 @@
 """`python -m instascene_ros.tools.completion_pictures SCENE TO.png RUN [RUN ...]`: completed objects beside the truth.
 
-A row for each of ten objects, the worst first, from the side that was not seen: what was observed, the completed object
-(as each run has it, where several runs with other seeds are given), the true one.
+Ten objects, the worst first, from the side that was not seen: what was observed, the completed object (as each run has
+it, where several runs with other seeds are given), the true one.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from instascene_ros.core.views import PosedCamera, look_at
 from instascene_ros.tools.completion_metric import Surface, TrueObjects
 from instascene_ros.tools.mesh_picture import PaintedMesh, picture_of_mesh
 
-SIZE_PX, NUM_OBJECTS, RAISED = 160, 10, 0.4
+SIZE_PX, NUM_OBJECTS, COLUMN, RAISED = 160, 10, 5, 0.4
 UP = np.array([0.0, 0.0, 1.0])  # of the generated scenes
 
 
@@ -57,6 +57,13 @@ def row_of(attempts: list[PaintedMesh], true: Mesh, label: str) -> Image.Image:
     return row
 
 
+def in_columns(rows: list[UInt8[np.ndarray, "H W 3"]]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """One below the other; more than a column holds go on in the next."""
+    rows = rows + [np.full_like(rows[0], 255)] * (-len(rows) % min(len(rows), COLUMN))
+    columns = [np.concatenate(rows[k : k + COLUMN]) for k in range(0, len(rows), COLUMN)]
+    return np.concatenate(columns, axis=1)
+
+
 def _on_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
     return np.where(rgba[..., 3:] > 0, rgba[..., :3], 255).astype(np.uint8)
 
@@ -76,7 +83,7 @@ def main(
         attempts = [PaintedMesh.read(file) for file in files]
         rows.append(row_of(attempts, truth.objects[i].surface.mesh, f"object {i}, volume IoU {iou:.2f}"))
     if rows:
-        sheet = Image.fromarray(np.concatenate([np.asarray(row) for row in rows]))
+        sheet = Image.fromarray(in_columns([np.asarray(row) for row in rows]))
         to.parent.mkdir(parents=True, exist_ok=True)
         sheet.quantize(128).save(to, optimize=True)
     typer.echo(f"{len(rows)} of {len(found)} objects that were matched -> {to}")
