@@ -44,7 +44,7 @@ class Evidence:
     @property
     def taken(self) -> Bool[np.ndarray, "X Y Z"]:
         """Voxels on the surface of something else."""
-        return (self.taken_views >= 2) & (self.taken_views > self.weight)
+        return self._taken_in(2)
 
     @property
     def cut(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -52,8 +52,7 @@ class Evidence:
 
         `taken` asks for two: enough to keep a guess away, but where masks end a pixel early it takes the object's rim.
         """
-        taken = (self.taken_views >= 3) & (self.taken_views > self.weight)
-        return self.free | (self.clear_views >= 2) | taken
+        return self.free | (self.clear_views >= 2) | self._taken_in(3)
 
     @property
     def filled(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -71,6 +70,9 @@ class Evidence:
     def near_surface(self) -> Bool[np.ndarray, "X Y Z"]:
         """Voxels at the observed surface of the object."""
         return (self.weight > 0.3) & (np.abs(np.nan_to_num(self.signed_m, nan=1.0)) < self.grid.voxel_m)
+
+    def _taken_in(self, views: int) -> Bool[np.ndarray, "X Y Z"]:
+        return (self.taken_views >= views) & (self.taken_views > self.weight)
 
 
 def gather_evidence(grid: VoxelGrid, views: Sequence[ObjectView], noise_m: float) -> Evidence:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class Ranks:
         """The first one's clock, so that all learn at the same rate and end together."""
         if self.count == 1:
             return own
-        told: Tensor = torch.tensor([own], dtype=torch.float64)
+        told = torch.tensor([own], dtype=torch.float64)
         distributed.broadcast(told, 0)
         return float(told)

@@ -23,8 +23,8 @@ def main(
 ) -> None:
     """Write the averaged weights in half precision, the schedule and the rig."""
     told = json.loads((run / "log.json").read_text())[0]
-    network = RingVolume(RingVolumeConfig(channels=tuple(told["channels"]), blocks=told["blocks"],
-                                          inside_from=INSIDE_FROM))  # fmt: skip
+    shape = {"channels": tuple(told["channels"]), "blocks": told["blocks"]}
+    network = RingVolume(RingVolumeConfig(**shape, inside_from=INSIDE_FROM))
     network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
     rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
