@@ -66,7 +66,11 @@ class RingShape:
 
 def cell_centers(cells: int, device: torch.device | str = "cpu") -> Float[Tensor, "N 3"]:
     """Of a volume of so many cells along each axis, x slowest."""
-    at = (torch.arange(cells, device=device) + 0.5) * (2 / cells) - 1
+    return lattice((torch.arange(cells, device=device) + 0.5) * (2 / cells) - 1)
+
+
+def lattice(at: Float[Tensor, " G"]) -> Float[Tensor, "N 3"]:
+    """Points at these places along each of the three axes, x slowest."""
     return torch.stack(torch.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)
 
 

@@ -31,8 +31,8 @@ class RingVolumeConfig:
 
     in_channels: int = 13  # see `ring_model`
     out_channels: int = 5
-    num_class_embeds: int = 16  # views of the ring
-    size_px: int = 64
+    num_class_embeds: int = RingShape.views  # views of the ring
+    size_px: int = RingShape.size_px
     cells: int = 64  # of the volume, along each axis
     channels: tuple[int, ...] = (64, 128, 192)  # of the volume, at half its size, and at half of that each
     blocks: int = 2  # on the way down at each size, and on the way up
@@ -41,9 +41,9 @@ class RingVolumeConfig:
     depths: int = 16
     heads_width: int = 32
     inside_from: float = 0.5  # probability from which a cell counts as inside; less where overlap is what matters
-    elevation_deg: float = 30.0
-    distance_radii: float = 4.0
-    margin: float = 1.15
+    elevation_deg: float = RingShape.elevation_deg
+    distance_radii: float = RingShape.distance_radii
+    margin: float = RingShape.margin
     architecture: str = field(default="RingVolume")
 
     @property

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from instascene_ros.models.ring_geometry import lattice
 from instascene_ros.tools.prior_training.draws import REACH_M, Draw, Field
 from instascene_ros.tools.prior_training.families import FAMILIES
 
@@ -65,8 +66,7 @@ class ShapeBank:
 
 
 def _unit_cells(count: int, device: torch.device) -> Float[Tensor, "N 3"]:
-    at = torch.linspace(0, 1, count, device=device)
-    return torch.stack(torch.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)
+    return lattice(torch.linspace(0, 1, count, device=device))
 
 
 def _box_of(

@@ -1,16 +1,17 @@
 """Posed pinhole cameras of many samples at once: the robot's on an arc, and the ring's that a prior paints."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from instascene_ros.models.ring_geometry import RingShape
 from instascene_ros.tools.prior_training.draws import uniform_of
 
-RING_VIEWS, RING_ELEVATION_DEG, DISTANCE_RADII, MARGIN = 16, 30.0, 4.0, 1.15  # as `core.views.Rig`
+RING = RingShape()
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ def ring(
 ) -> Cameras:
     """The ring around each sphere; azimuth 0 is where `front` points."""
     azimuth = torch.atan2(front[:, 1], front[:, 0])[:, None]
-    azimuth = azimuth + torch.arange(RING_VIEWS, device=front.device) * (2 * math.pi / RING_VIEWS)
-    level = math.cos(math.radians(RING_ELEVATION_DEG))
-    height = torch.full_like(azimuth, math.sin(math.radians(RING_ELEVATION_DEG)))
+    azimuth = azimuth + torch.arange(RING.views, device=front.device) * (2 * math.pi / RING.views)
+    level = math.cos(math.radians(RING.elevation_deg))
+    height = torch.full_like(azimuth, math.sin(math.radians(RING.elevation_deg)))
     outward = torch.stack([level * azimuth.cos(), level * azimuth.sin(), height], -1)
     target = center_m[:, None].expand_as(outward)
-    eye = target + DISTANCE_RADII * radius_m[:, None, None] * outward
-    focal_px = torch.full_like(azimuth, size_px * DISTANCE_RADII / (2 * MARGIN))
+    eye = target + RING.distance_radii * radius_m[:, None, None] * outward
+    focal_px = torch.full_like(azimuth, replace(RING, size_px=size_px).focal_px)
     return Cameras.looking(eye, target, focal_px, size_px)
 
 

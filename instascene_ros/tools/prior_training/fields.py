@@ -137,10 +137,6 @@ def about_z(angle: Numbers) -> Float[Tensor, "S 3 3"]:
     return _rotation(angle, 1, 0)
 
 
-def about_x(angle: Numbers) -> Float[Tensor, "S 3 3"]:
-    return _rotation(angle, 2, 1)
-
-
 def _rotation(angle: Numbers, a: int, b: int) -> Float[Tensor, "S 3 3"]:
     R = torch.zeros(len(angle), 3, 3, device=angle.device)
     other = 3 - a - b

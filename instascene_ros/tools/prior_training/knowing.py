@@ -14,6 +14,7 @@ from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.free_space import BACK_M, CLEAR_M
 from instascene_ros.core.known_content import MIN_COSINE
 from instascene_ros.core.possible_space import MAX_VOXELS, SAMPLES
+from instascene_ros.models.ring_geometry import lattice
 from instascene_ros.tools.prior_training.cameras import Cameras, ring
 from instascene_ros.tools.prior_training.looks import HIDDEN, OBJECT, OTHER, Looks
 
@@ -77,8 +78,7 @@ def possible_space(
 ) -> tuple[Bool[Tensor, "S C"], Float[Tensor, " S"]]:
     """(voxels where the object may be, their size); see `core.possible_space`."""
     voxel_m = (2 * spheres.radius_m / MAX_VOXELS ** (1 / 3)).clamp_min(KNOBS.min_voxel_m)
-    at = torch.arange(SIDE, device=seen.device, dtype=torch.float32)
-    cells = torch.stack(torch.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)
+    cells = lattice(torch.arange(SIDE, device=seen.device, dtype=torch.float32))
     low = spheres.center_m - spheres.radius_m[:, None]
     centers = low[:, None] + voxel_m[:, None, None] * cells
     front_m = torch.maximum(voxel_m * 1.5, voxel_m.new_tensor(3 * KNOBS.depth_noise_m))[:, None]

@@ -17,7 +17,6 @@ MIN_LOOKS = 4  # of a short glance; a robot maps several frames a second
 OTHER, HIDDEN, OBJECT = 0, 1, 2
 SAME_SURFACE_M = 0.01
 BASELINE_PX_M = 525 * 0.075  # as in `scene_generator.sensor`
-NATIVE_FOCAL_PX = 525.0
 
 
 @dataclass(frozen=True)

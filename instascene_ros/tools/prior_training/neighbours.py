@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from instascene_ros.models.ring_geometry import lattice
 from instascene_ros.tools.prior_training.draws import uniform_of
 from instascene_ros.tools.prior_training.tracing import Placed
 
@@ -59,8 +60,7 @@ class Neighbours:
         return nearest
 
     def _cuts(self, placed: Placed, surface: Float[Tensor, "S P 3"]) -> Bool[Tensor, "S N"]:
-        at = torch.linspace(-1, 1, PROBES, device=surface.device)
-        grid = torch.stack(torch.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)
+        grid = lattice(torch.linspace(-1, 1, PROBES, device=surface.device))
         cuts = []
         for n in range(self.center_m.shape[1]):
             probes = self.center_m[:, n, None] + self._turned(grid * self.half_m[:, n, None], n, back=True)

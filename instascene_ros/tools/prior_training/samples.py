@@ -11,7 +11,7 @@ from instascene_ros.core.view_tensors import BACKGROUND
 from instascene_ros.models.ring_geometry import cell_centers
 from instascene_ros.tools.prior_training import fields
 from instascene_ros.tools.prior_training.bank import ShapeBank
-from instascene_ros.tools.prior_training.cameras import DISTANCE_RADII, Cameras, arc
+from instascene_ros.tools.prior_training.cameras import RING, Cameras, arc
 from instascene_ros.tools.prior_training.draws import uniform_of
 from instascene_ros.tools.prior_training.knowing import Spheres, known_of_ring, points_of, spheres_of
 from instascene_ros.tools.prior_training.looks import Looks, colors_at, look
@@ -145,7 +145,7 @@ def as_images(
     rgb: Float[Tensor, "S V P 3"], depth_m: Float[Tensor, "S V P"], cameras: Cameras, spheres: Spheres
 ) -> Float[Tensor, "S V 5 H W"]:
     """See `core.view_tensors.tensor_of_images`."""
-    nearness = (DISTANCE_RADII - depth_m / spheres.radius_m[:, None, None]).clamp(-1, 1)
+    nearness = (RING.distance_radii - depth_m / spheres.radius_m[:, None, None]).clamp(-1, 1)
     channels = torch.cat([2 * rgb - 1, nearness[..., None], torch.ones_like(nearness)[..., None]], -1)
     images = torch.where((depth_m > 0)[..., None], channels, torch.tensor(BACKGROUND, device=rgb.device))
     size = cameras.size_px

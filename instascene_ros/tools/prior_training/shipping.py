@@ -9,11 +9,11 @@ import typer
 from instascene_ros.core.views import Rig
 from instascene_ros.models.diffusers_prior import write_ring_index
 from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
-from instascene_ros.tools.prior_training.cameras import RING_ELEVATION_DEG, RING_VIEWS
+from instascene_ros.tools.prior_training.cameras import RING
 from instascene_ros.tools.prior_training.checkpoints import read_weights
 from instascene_ros.tools.prior_training.training import AVERAGED
 
-SIZE_PX, STEPS, START_NOISE, INSIDE_FROM = 64, 1, 0.9, 0.27
+STEPS, START_NOISE, INSIDE_FROM = 1, 0.9, 0.27
 
 
 def main(
@@ -27,7 +27,7 @@ def main(
     network = RingVolume(RingVolumeConfig(**shape, inside_from=INSIDE_FROM))
     network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
-    rig = Rig.rings(((RING_ELEVATION_DEG, RING_VIEWS),), SIZE_PX)
+    rig = Rig.rings(((RING.elevation_deg, RING.views),), RING.size_px)
     write_ring_index(model, "RingVolume", "FlowMatchEulerDiscreteScheduler", rig, steps, START_NOISE)
     schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
     (model / "scheduler").mkdir(exist_ok=True)
