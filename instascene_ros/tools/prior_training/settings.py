@@ -21,11 +21,12 @@ class TrainingSettings:
     weight_decay: float = 0.01
     ema: float = 0.997
     shift: float = 3.0  # of noise levels towards noise: views repeat each other, so that much noise hides little
-    pure_share: float = 0.5  # of noise alone: what is told then is the mean of all that it could be
+    pure_share: float = 0.75  # of noise alone: what is told then is the mean of all that it could be
     color_weight: float = 0.05  # against how surely each cell is told to be inside or outside
     colored_pixels: int = 2048  # of a ring, whose colours are learned from in one step
     checkpoint_seconds: float = 60.0
     measure_seconds: float = 150.0
     channels: tuple[int, ...] = (64, 128, 192)
     blocks: int = 2
+    cells: int = 64  # of the volume, along each axis
     compiled: bool = True
