@@ -38,8 +38,7 @@ class Evidence:
 
         One view is enough where it looked far beyond and no view saw the object's surface.
         """
-        through = (self.free_views >= 2) & (np.nan_to_num(self.signed_m, nan=1.0) > 0)
-        return through | ((self.clear_views >= 1) & (self.weight == 0))
+        return self._through | ((self.clear_views >= 1) & (self.weight == 0))
 
     @property
     def taken(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -48,11 +47,11 @@ class Evidence:
 
     @property
     def cut(self) -> Bool[np.ndarray, "X Y Z"]:
-        """Voxels that a solid cannot fill: free, far in front of what two views saw, on another's surface in three.
+        """Voxels that a solid cannot fill: seen through by two views, on another's surface in three.
 
         `taken` asks for two: enough to keep a guess away, but where masks end a pixel early it takes the object's rim.
         """
-        return self.free | (self.clear_views >= 2) | self._taken_in(3)
+        return self._through | self._taken_in(3)
 
     @property
     def filled(self) -> Bool[np.ndarray, "X Y Z"]:
@@ -70,6 +69,10 @@ class Evidence:
     def near_surface(self) -> Bool[np.ndarray, "X Y Z"]:
         """Voxels at the observed surface of the object."""
         return (self.weight > 0.3) & (np.abs(np.nan_to_num(self.signed_m, nan=1.0)) < self.grid.voxel_m)
+
+    @property
+    def _through(self) -> Bool[np.ndarray, "X Y Z"]:
+        return (self.free_views >= 2) & (np.nan_to_num(self.signed_m, nan=1.0) > 0)
 
     def _taken_in(self, views: int) -> Bool[np.ndarray, "X Y Z"]:
         return (self.taken_views >= views) & (self.taken_views > self.weight)

@@ -13,7 +13,7 @@ from instascene_ros.core.rendering.cpu_sights import note_outside
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
-CUT = 0.75  # of the truncation: so far outside lies what is cut away
+CUT, SHAVED = 0.75, 1.0  # of the truncation: so far outside lies what is cut away, and what is shaved off at last
 MIN_PART = 0.03  # of the observed surface on the part that holds most of it
 
 
@@ -50,13 +50,20 @@ def _beside_px(alpha: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
 
 
 def fuse(evidence: Evidence, generated: Float32[np.ndarray, "X Y Z"]) -> Float32[np.ndarray, "X Y Z"]:
-    """Observed surface where there is one, never what was seen to be empty or another's, otherwise generated."""
+    """Observed surface where there is one, never what was seen to be empty or another's, otherwise generated.
+
+    At last goes what views looked far past, by the nearest pixel: all of it where two did or nothing of the object was
+    seen, and a voxel's depth where one did, which may be wrong.
+    """
     truncation_m = TRUNCATION_VOXELS * evidence.grid.voxel_m
     seen = np.clip(evidence.weight, 0, 1)
     signed_m = np.clip(np.nan_to_num(evidence.signed_m), -truncation_m, truncation_m)
     field = seen * signed_m + (1 - seen) * generated
     field = np.where(evidence.cut, np.maximum(field, CUT * truncation_m), field)
-    return ndimage.gaussian_filter(field, 0.5).astype(np.float32)
+    field = ndimage.gaussian_filter(field, 0.5)
+    doubtful = (evidence.weight > 0) & (field <= -evidence.grid.voxel_m)
+    past = (evidence.clear_views >= 2) | ((evidence.clear_views == 1) & ~doubtful)
+    return np.where(past, np.maximum(field, SHAVED * truncation_m), field).astype(np.float32)
 
 
 def above_floor(

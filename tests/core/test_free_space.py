@@ -8,6 +8,7 @@ from instascene_ros.core.camera import Camera
 from instascene_ros.core.free_space import Evidence, gather_evidence
 from instascene_ros.core.geometry import inverse, transform
 from instascene_ros.core.objects import ObjectView
+from instascene_ros.core.views import CLOSING, Rig
 from instascene_ros.core.volume import VoxelGrid
 
 CAMERA = Camera(100, 100, 49.5, 49.5, 100, 100)
@@ -77,7 +78,25 @@ def test_a_solid_is_cut_where_it_is_free_or_another_things_for_sure() -> None:
     known = (np.array(column, np.float32).reshape(row.shape) for column in (signed_m, weight))
     counts = (np.array(column, np.uint8).reshape(row.shape) for column in (free, clear, taken))
     deep = np.zeros(row.shape, np.int16), np.full(row.shape, np.inf, np.float32)
-    assert Evidence(row, *known, *counts, *deep).cut.ravel().tolist() == [True, False, True, False, True, False]
+    assert Evidence(row, *known, *counts, *deep).cut.ravel().tolist() == [True, False, False, False, True, False]
+
+
+def test_the_seen_surface_of_a_ball_lies_where_the_ball_ends() -> None:
+    radius_m, views = 0.03, []
+    for camera, T in Rig.rings(((30.0, 16), *CLOSING), 48).cameras(np.zeros(3), 0.07, np.array([0, 0, 1.0])):
+        rays, eye = camera.rays() @ T[:3, :3].T, T[:3, 3]
+        a, b = (rays**2).sum(-1), rays @ eye
+        root = b**2 - a * (eye @ eye - radius_m**2)
+        depth_m = np.where(root > 0, (-b - np.sqrt(root.clip(0))) / a, 0.5).astype(np.float32)
+        mask = np.where(root > 0, 255, 0).astype(np.uint8)
+        views.append(ObjectView(camera, np.zeros((48, 48, 3), np.uint8), depth_m, mask, T))
+    T_world_grid = np.eye(4)
+    T_world_grid[:3, 3] = -0.05
+    grid = VoxelGrid(T_world_grid, 0.0025, (41, 41, 41))
+    evidence = gather_evidence(grid, views, 0.0015)
+    true_m = (np.linalg.norm(grid.centers_m(), axis=-1) - radius_m).reshape(grid.shape)
+    off_m = (evidence.signed_m - true_m)[(np.abs(true_m) < 0.001) & (evidence.weight > 0)]
+    assert abs(off_m.mean()) < 0.0001 and off_m.std() < 0.0005  # pixels are 3 mm wide there
 
 
 def test_no_views_know_nothing() -> None:
@@ -99,9 +118,12 @@ def sights(view: ObjectView, points_m: np.ndarray, front_m: float) -> list[tuple
             continue
         distance_m, cosine = view.depth_m[row, column] - p[2], view.cosines[row, column]
         mine, others = view.mask[row, column] == 255, view.mask[row, column] == 0
+        u, v = (int(f * x / p[2] + c) for f, x, c in ((camera.fx, p[0], camera.cx), (camera.fy, p[1], camera.cy)))
+        around = view.depth_m[v : v + 2, u : u + 2]
         free, behind_m = distance_m > front_m, -distance_m * (cosine if cosine > 0 else 1)
-        own = mine and not free and distance_m > -0.004
-        weight, within = 0.5 if free else max(cosine, 0.1) if own else 0.0, 0 < behind_m < 0.02
+        through = free and around[around > 0].min() - p[2] > front_m
+        own = mine and -0.004 < distance_m <= front_m
+        weight, within = 0.5 if through else max(cosine, 0.1) if own else 0.0, 0 < behind_m < 0.02
         said.append((
             weight * min(distance_m, front_m), weight, weight * own, free, distance_m > 0.02,
             others and abs(distance_m) <= front_m, within * (-1 if mine else 1),
