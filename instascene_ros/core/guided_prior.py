@@ -39,6 +39,7 @@ class MultiViewModel(Protocol):
     """
 
     name: str
+    exact: bool  # see `protocols.Prior`
     rig: Rig
     scheduler: Scheduler
     num_steps: int
@@ -68,9 +69,7 @@ class Starting(Protocol):
 
 
 class GuidedPrior:
-    """Generates the views of the model's own rig; those of other cameras come from reconciling them."""
-
-    exact = False
+    """Generates the views of the model's own rig; unless those are exact, others come from reconciling them."""
 
     def __init__(
         self, model: MultiViewModel, rasterizer: Rasterizer, config: CompletionConfig, first: Prior | None = None
@@ -82,6 +81,11 @@ class GuidedPrior:
     def name(self) -> str:
         """The model's."""
         return self._model.name
+
+    @property
+    def exact(self) -> bool:
+        """The model's."""
+        return self._model.exact
 
     def __call__(
         self, observation: ObjectObservation, cameras: list[PosedCamera], seed: int, report: Report = silent

@@ -101,9 +101,9 @@ def _ring(folder: Path, index: Mapping[str, Any], device: str, dtype: torch.dtyp
             f"{IN_CHANNELS} (noisy, known, where it is known) or {BOUNDED_CHANNELS} (and between which depths it can "
             f"be) and gives {NUM_CHANNELS}: is it one?"
         )
-    bounded = takes == BOUNDED_CHANNELS
+    bounded, exact = takes == BOUNDED_CHANNELS, bool(denoiser.config.get("closing"))
     network = _network(denoiser.to(device))
-    return RingModel(folder.name, network, scheduler, rig, num_steps, device, bounded, start_noise)
+    return RingModel(folder.name, network, scheduler, rig, num_steps, device, bounded, start_noise, exact)
 
 
 def _network(denoiser: Any) -> Network:

@@ -68,3 +68,17 @@ def waves(at: Float[Tensor, " N"], width: int) -> Float[Tensor, "N C"]:
     speeds = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=at.device) / (width // 2))
     angles = at[:, None] * speeds
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def packed(x: Float[Tensor, "S C G G G"]) -> Float[Tensor, "S K g g g"]:
+    """Eight neighbouring cells become channels of one."""
+    s, c, g = x.shape[:3]
+    x = x.reshape(s, c, g // 2, 2, g // 2, 2, g // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(s, 8 * c, g // 2, g // 2, g // 2)
+
+
+def spread(x: Float[Tensor, "S K g g g"]) -> Float[Tensor, "S C G G G"]:
+    """The reverse."""
+    s, c, g = x.shape[0], x.shape[1] // 8, x.shape[2]
+    x = x.reshape(s, c, 2, 2, 2, g, g, g).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(s, c, 2 * g, 2 * g, 2 * g)

@@ -33,10 +33,11 @@ class RingModel:
         device: torch.device | str,
         bounded: bool = False,
         start_noise: float = 1.0,
+        exact: bool = False,
     ) -> None:
-        """`bounded` networks take 13 channels, others 11."""
+        """`bounded` networks take 13 channels, others 11; what `exact` ones show is one solid, seen from all sides."""
         self.name, self.scheduler, self.rig, self.num_steps = name, scheduler, rig, num_steps
-        self.start_noise = start_noise
+        self.start_noise, self.exact = start_noise, exact
         self._network, self._device, self._at_once, self._bounded = network, device, len(rig), bounded
 
     def guess(self, views: Sequence[GeneratedView], target: Target) -> Float[Tensor, "V 5 H W"]:

@@ -7,8 +7,9 @@ It answers with the flow towards noise, (noisy - clean) / sigma, that flow-match
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from instascene_ros.models.ring_evidence import FEATURES, evidence_of
 from instascene_ros.models.ring_geometry import RingShape, cell_centers
-from instascene_ros.models.ring_layers import Attention, Block, group_norm, waves
+from instascene_ros.models.ring_layers import Attention, Block, group_norm, packed, spread, waves
 from instascene_ros.models.ring_rendering import images_of_volume
 
 LIKELY_EMPTY = -4.0  # logit of a cell before anything is learned
@@ -44,11 +45,18 @@ class RingVolumeConfig:
     elevation_deg: float = RingShape.elevation_deg
     distance_radii: float = RingShape.distance_radii
     margin: float = RingShape.margin
+    mirrored: bool = False  # asked about the mirror image as well, and the mean taken: a little better, twice the work
+    closing: tuple[tuple[float, int], ...] = ()  # rows after the ring's: (elevation in degrees, views evenly around)
     architecture: str = field(default="RingVolume")
 
     @property
     def shape(self) -> RingShape:
         return RingShape(self.num_class_embeds, self.size_px, self.elevation_deg, self.distance_radii, self.margin)
+
+    @property
+    def shapes(self) -> list[RingShape]:
+        """The ring, and what closes it: views that the network gives and does not take."""
+        return [self.shape, *(replace(self.shape, elevation_deg=e, views=v) for e, v in self.closing)]
 
 
 class RingVolume(nn.Module):
@@ -100,7 +108,7 @@ class RingVolume(nn.Module):
         from safetensors.torch import load_file
 
         fields = json.loads((Path(folder) / CONFIG).read_text())
-        config = RingVolumeConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        config = RingVolumeConfig(**{k: _tuples(v) for k, v in fields.items()})
         network = cls(config)
         network.load_state_dict(load_file(Path(folder) / WEIGHTS))
         return network.to(dtype)
@@ -137,12 +145,33 @@ class RingVolume(nn.Module):
     def clean(
         self, sample: Float[Tensor, "N C H W"], sigma: Float[Tensor, " S"], rows: Int64[Tensor, " N"], rings: int = 1
     ) -> Float[Tensor, "N 5 H W"]:
-        """The images without noise, as far as they can be told."""
+        """The images without noise, as far as they can be told; rows rise. Those that close the ring are not looked at.
+
+        Raises:
+            torch.OutOfMemoryError: no row is of the ring, as when views are asked for one by one.
+        """
         shown = rows[: len(sample) // rings]
-        volume = self.volume(sample, sigma, shown, rings)
+        of_ring = shown < self.settings.num_class_embeds
+        if not of_ring.any():
+            raise torch.OutOfMemoryError("a ring's volume needs views of the ring, in every part of the batch")
+        looks = sample.unflatten(0, (rings, len(shown)))[:, of_ring].flatten(0, 1)
+        ask = self._both_ways if self.settings.mirrored else self.volume
+        volume = ask(looks, sigma, shown[of_ring], rings)
         volume = torch.cat([volume[:, :1] - math.log(self.settings.inside_from / (1 - self.settings.inside_from)),
                             volume[:, 1:]], 1)  # fmt: skip
-        return images_of_volume(volume, self.settings.shape, shown.tolist()).flatten(0, 1).to(sample.dtype)
+        images, first = [], 0
+        for shape in self.settings.shapes:
+            own = [row - first for row in shown.tolist() if first <= row < first + shape.views]
+            images += [images_of_volume(volume, shape, own)] if own else []
+            first += shape.views
+        return torch.cat(images, 1).flatten(0, 1).to(sample.dtype)
+
+    def _both_ways(self, looks: Tensor, sigma: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S 4 G G G"]:
+        """Mean of what is told of the views and of their mirror images; azimuth 0 stands in the mirror."""
+        one = self.volume(looks, sigma, rows, rings)
+        other = self.volume(looks.flip(-1), sigma, -rows % self.settings.num_class_embeds, rings).flip(3)
+        inside = (one[:, :1].sigmoid() + other[:, :1].sigmoid()) / 2
+        return torch.cat([inside.logit(1e-6), (one[:, 1:] + other[:, 1:]) / 2], 1)
 
     def volume(
         self, sample: Float[Tensor, "N C H W"], sigma: Float[Tensor, " S"], rows: Int64[Tensor, " V"], rings: int = 1
@@ -167,13 +196,13 @@ class RingVolume(nn.Module):
                 x = torch.cat([x, kept[level]], 1)
             for block in blocks:
                 x = block(x, hint)
-        return _spread(self.head(x))
+        return spread(self.head(x))
 
     def _evidence(self, sample: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S K g g g"]:
         with torch.no_grad():
             images = sample.reshape(rings, len(rows), sample.shape[1], -1)
             told = evidence_of(images, self.pixels[rows], self.inside[rows], self.nearness[rows].to(sample.dtype))
-        return _packed(told.reshape(rings, FEATURES, *[self.settings.cells] * 3))
+        return packed(told.reshape(rings, FEATURES, *[self.settings.cells] * 3))
 
     def _carried(self, sample: Tensor, hint: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S K g g g"]:
         """Mean and maximum of what the views say of the cells, each along its rays."""
@@ -211,15 +240,6 @@ class _Images(nn.Module):
         return self.head(self.join(torch.cat([x, y], 1), hint))
 
 
-def _packed(x: Float[Tensor, "S C G G G"]) -> Float[Tensor, "S K g g g"]:
-    """Eight neighbouring cells become channels of one."""
-    s, c, g = x.shape[:3]
-    x = x.reshape(s, c, g // 2, 2, g // 2, 2, g // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
-    return x.reshape(s, 8 * c, g // 2, g // 2, g // 2)
-
-
-def _spread(x: Float[Tensor, "S K g g g"]) -> Float[Tensor, "S C G G G"]:
-    """The reverse."""
-    s, c, g = x.shape[0], x.shape[1] // 8, x.shape[2]
-    x = x.reshape(s, c, 2, 2, 2, g, g, g).permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return x.reshape(s, c, 2 * g, 2 * g, 2 * g)
+def _tuples(value: Any) -> Any:
+    """What json has as lists."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

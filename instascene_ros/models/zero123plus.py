@@ -58,6 +58,7 @@ class Zero123Plus:
     """Latent diffusion with the input picture by reference attention and by CLIP embedding."""
 
     name = "zero123plus"
+    exact = False
     num_steps = NUM_STEPS
 
     def __init__(self, parts: Parts, scheduler: Scheduler, config: CompletionConfig, size_px: int = SIZE_PX) -> None:

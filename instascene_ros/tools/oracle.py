@@ -24,6 +24,7 @@ class OracleModel:
     """Answers every noisy sample as a model would that has learned this one object by heart."""
 
     name = "oracle"
+    exact = False  # so that it shows what the whole pipeline makes of perfect views
 
     def __init__(
         self, mesh: Mesh, colors: UInt8[np.ndarray, "V 3"], rig: Rig, scheduler: Scheduler, num_steps: int = 10

@@ -173,7 +173,7 @@ def test_views_that_contradict_each_other_are_reconciled() -> None:
     config = replace(CONFIG, optimisation_steps=200)
     true, off_m = RayCaster(true_mesh("can")), {}
     for exact in (True, False):
-        prior.exact = exact
+        model.exact = exact
         made = complete_object(observation("can"), prior, config)
         off_m[exact] = float(true.distance_m(made.vertices_m).mean())
     assert off_m[False] < 0.8 * off_m[True]

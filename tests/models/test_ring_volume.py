@@ -5,16 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.geometry import inverse, transform
-from instascene_ros.core.views import Rig
+from instascene_ros.core.views import CLOSING, Rig
 from instascene_ros.models.diffusers_prior import load_model, write_ring_index
 from instascene_ros.models.ring_evidence import evidence_of
 from instascene_ros.models.ring_geometry import RingShape, cell_centers, sampled
 from instascene_ros.models.ring_rendering import images_of_volume
 from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
+from instascene_ros.tools.prior_training.pool import mirror
 
 TINY = RingVolumeConfig(
     num_class_embeds=4, size_px=16, cells=16, channels=(16, 16), blocks=1, image_channels=16, carried=2, depths=4
@@ -48,12 +50,41 @@ def test_a_cell_counts_as_inside_from_the_probability_that_is_asked_for() -> Non
     torch.testing.assert_close(shown, images_of_volume(likely, TINY.shape, ROWS.tolist())[0])
 
 
-def test_the_ring_stands_where_the_rig_stands() -> None:
-    shape, places = RingShape(), torch.tensor([[0.3, -0.2, 0.5], [-0.4, 0.1, -0.6]])
+def test_what_closes_the_ring_shows_the_same_volume_and_is_not_looked_at() -> None:
+    network, images = tiny(), torch.randn(14, 13, 16, 16, generator=torch.Generator().manual_seed(3))
+    sigma, looks = torch.full((2,), 0.9), images.unflatten(0, (2, 7))[:, :4].flatten(0, 1)
+    ring = network.clean(looks, sigma, ROWS.repeat(2), rings=2).unflatten(0, (2, 4))
+    logits = network.volume(looks, sigma, ROWS, rings=2)
+    network.settings = replace(TINY, closing=((-30.0, 2), (85.0, 1)))
+    shown = network.clean(images, sigma, torch.arange(7).repeat(2), rings=2).unflatten(0, (2, 7))
+    torch.testing.assert_close(shown[:, :4], ring)
+    below, above = (replace(TINY.shape, elevation_deg=e, views=v) for e, v in network.settings.closing)
+    torch.testing.assert_close(shown[:, 4:6], images_of_volume(logits, below, [0, 1]))
+    torch.testing.assert_close(shown[:, 6:], images_of_volume(logits, above, [0]))
+    some = network.clean(images[[0, 2, 5]], sigma[:1], torch.tensor([0, 2, 5]))
+    assert some.shape == (3, 5, 16, 16)
+    with pytest.raises(torch.OutOfMemoryError, match="needs views of the ring"):
+        network.clean(images[5:6], sigma[:1], torch.tensor([5]))
+
+
+def test_a_mirrored_network_tells_the_mirror_image_of_a_mirror_image() -> None:
+    network = tiny()
+    network.settings = replace(TINY, mirrored=True)
+    images, sigma = torch.randn(4, 13, 16, 16, generator=torch.Generator().manual_seed(3)), torch.full((1,), 0.9)
+    shown = network.clean(images, sigma, ROWS)
+    torch.testing.assert_close(network.clean(mirror(images[None])[0], sigma, ROWS), mirror(shown[None])[0])
+    some = torch.tensor([0, 1, 2])  # views may be missing, as where memory is short
+    assert network.clean(images[some], sigma, some).isfinite().all()
+
+
+@pytest.mark.parametrize("elevation_deg, views", [(30.0, 16), *CLOSING])
+def test_the_ring_stands_where_the_rig_stands(elevation_deg: float, views: int) -> None:
+    shape = RingShape(elevation_deg=elevation_deg, views=views)
+    places = torch.tensor([[0.3, -0.2, 0.5], [-0.4, 0.1, -0.6]])
     center_m, radius_m, front = np.array([0.4, 0.1, 0.2]), 0.1, np.array([0.0, 2.0, 1.0])
     R_world_ring = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x is the level part of `front`
     world_m = center_m + radius_m * places.numpy() @ R_world_ring.T
-    cameras = Rig.rings(((30.0, 16),), 64).cameras(center_m, radius_m, np.array([0, 0, 1.0]), front)
+    cameras = Rig.rings(((elevation_deg, views),), 64).cameras(center_m, radius_m, np.array([0, 0, 1.0]), front)
     for (camera, T_world_camera), seen in zip(cameras, shape.project(places), strict=True):
         local = transform(inverse(T_world_camera), world_m)
         pixels = local[:, :2] / local[:, 2:] * camera.fx + camera.cx
@@ -138,12 +169,14 @@ def test_a_part_of_the_ring_is_enough() -> None:
 def test_a_folder_of_it_loads_as_a_ring_model(tmp_path: Path) -> None:
     import diffusers
 
-    network = tiny()
+    network = RingVolume(replace(TINY, closing=((-30.0, 2),)))
     network.save_pretrained(tmp_path / "denoiser")
     diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, shift_terminal=0.15).save_pretrained(tmp_path / "scheduler")
-    write_ring_index(tmp_path, "RingVolume", "FlowMatchEulerDiscreteScheduler", Rig.rings(((30.0, 4),), 16), 3)
+    rig = Rig.rings(((30.0, 4), (-30.0, 2)), 16)
+    write_ring_index(tmp_path, "RingVolume", "FlowMatchEulerDiscreteScheduler", rig, 3)
     model = load_model(CompletionConfig(model=str(tmp_path), device="cpu"), "cpu")
-    assert (model.num_steps, len(model.rig)) == (3, 4)
+    assert (model.num_steps, len(model.rig), model.exact) == (3, 6, True)
     again = RingVolume.from_pretrained(tmp_path / "denoiser")
+    assert again.settings == network.settings
     for one, other in zip(network.state_dict().values(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)

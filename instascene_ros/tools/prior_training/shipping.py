@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instascene_ros.core.views import Rig
+from instascene_ros.core.views import CLOSING, Rig
 from instascene_ros.models.diffusers_prior import write_ring_index
 from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
 from instascene_ros.tools.prior_training.cameras import RING
@@ -23,11 +23,12 @@ def main(
 ) -> None:
     """Write the averaged weights in half precision, the schedule and the rig."""
     told = json.loads((run / "log.json").read_text())[0]
-    shape = {"channels": tuple(told["channels"]), "blocks": told["blocks"]}
-    network = RingVolume(RingVolumeConfig(**shape, inside_from=INSIDE_FROM))
+    cells = told.get("cells", RingVolumeConfig.cells)
+    sizes = {"channels": tuple(told["channels"]), "blocks": told["blocks"], "cells": cells}
+    network = RingVolume(RingVolumeConfig(**sizes, inside_from=INSIDE_FROM, mirrored=True, closing=CLOSING))
     network.load_state_dict(read_weights(run, AVERAGED))
     network.save_pretrained(model / "denoiser")
-    rig = Rig.rings(((RING.elevation_deg, RING.views),), RING.size_px)
+    rig = Rig.rings(((RING.elevation_deg, RING.views), *CLOSING), RING.size_px)
     write_ring_index(model, "RingVolume", "FlowMatchEulerDiscreteScheduler", rig, steps, START_NOISE)
     schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
     (model / "scheduler").mkdir(exist_ok=True)
