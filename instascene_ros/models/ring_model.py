@@ -37,8 +37,13 @@ class RingModel:
     ) -> None:
         """`bounded` networks take 13 channels, others 11; what `exact` ones show is one solid, seen from all sides."""
         self.name, self.scheduler, self.rig, self.num_steps = name, scheduler, rig, num_steps
-        self.start_noise, self.exact = start_noise, exact
+        self.start_noise, self._exact = start_noise, exact
         self._network, self._device, self._at_once, self._bounded = network, device, len(rig), bounded
+
+    @property
+    def exact(self) -> bool:
+        """See `protocols.Prior`. Where memory is short, parts of the ring are told without the others."""
+        return self._exact and self._at_once >= len(self.rig)
 
     def guess(self, views: Sequence[GeneratedView], target: Target) -> Float[Tensor, "V 5 H W"]:
         """See `guided_prior.Starting`."""

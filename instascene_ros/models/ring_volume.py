@@ -168,8 +168,8 @@ class RingVolume(nn.Module):
 
     def _both_ways(self, looks: Tensor, sigma: Tensor, rows: Tensor, rings: int) -> Float[Tensor, "S 4 G G G"]:
         """Mean of what is told of the views and of their mirror images; azimuth 0 stands in the mirror."""
-        one = self.volume(looks, sigma, rows, rings)
-        other = self.volume(looks.flip(-1), sigma, -rows % self.settings.num_class_embeds, rings).flip(3)
+        one = self.volume(looks, sigma, rows, rings).float()
+        other = self.volume(looks.flip(-1), sigma, -rows % self.settings.num_class_embeds, rings).float().flip(3)
         inside = (one[:, :1].sigmoid() + other[:, :1].sigmoid()) / 2
         return torch.cat([inside.logit(1e-6), (one[:, 1:] + other[:, 1:]) / 2], 1)
 

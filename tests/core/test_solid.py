@@ -53,6 +53,20 @@ def test_one_wrong_view_carves_nothing() -> None:
     assert (with_it != without).sum() < 0.02 * without.sum()  # the skin alone: its second witness is gone
 
 
+def test_what_one_view_looked_past_loses_a_voxel_and_what_two_did_all() -> None:
+    ball, seen = ball_field(0.05), np.ones(GRID.shape, np.float32)
+    x, y, _ = GRID.centers_m().T.reshape(3, *GRID.shape)
+    past = np.where(x > 0.02, 2, np.where(x < -0.02, 1, 0)).astype(np.uint8)
+    evidence = replace(nothing_seen(), signed_m=ball, weight=np.where(y > 0.02, 0, seen), clear_views=past)
+    kept = solid.fuse(evidence, ball) < 0
+    assert not kept[past == 2].any() and not kept[(past == 1) & (y > 0.02)].any()
+    shaved = (past == 1) & (y < 0.02)
+    np.testing.assert_array_equal(kept[shaved & (ball < -1.6 * GRID.voxel_m)], True)
+    np.testing.assert_array_equal(kept[shaved & (ball > -0.8 * GRID.voxel_m)], False)
+    rest = (past == 0) & (np.abs(ball) > 0.001)
+    np.testing.assert_array_equal(kept[rest], ball[rest] < 0)
+
+
 def test_crumbs_go_and_parts_that_were_seen_stay() -> None:
     one, two = (ball_field(0.02, (x, 0, 0)) for x in (-0.04, 0.02))
     crumb = ball_field(0.008, (0, 0.06, 0))

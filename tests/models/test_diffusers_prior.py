@@ -138,9 +138,10 @@ def test_short_memory_means_fewer_views_at_a_time_and_the_same_result(folder: Pa
     scheduler, target = diffusers.DDIMScheduler(), prior_of(folder).target(observation())
     samples, calls = [], []
     for at_once in (limit, len(RIG)):
-        model = RingModel("m", hungry(at_once, calls), scheduler, RIG, 2, "cpu")
+        model = RingModel("m", hungry(at_once, calls), scheduler, RIG, 2, "cpu", exact=True)
         guide = model.encode(target)
         samples.append(guided_sample(model.denoiser(target, guide, 0), scheduler, guide, 2, 0))
+        assert model.exact == (at_once == len(RIG)), "parts that know nothing of each other show no one solid"
     torch.testing.assert_close(samples[0], samples[1], atol=0, rtol=0)
     tried = [len(rows) for rows in calls]
     assert tried[0] == 6 and max(tried[2:-2]) <= max(limit, 3)
