@@ -18,10 +18,12 @@ from instascene_ros.tools.prior_training.bank import ShapeBank
 from instascene_ros.tools.prior_training.checkpoints import read_weights, save_weights
 from instascene_ros.tools.prior_training.draws import Draw
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.learner import Learner
 from instascene_ros.tools.prior_training.neighbours import Neighbours
 from instascene_ros.tools.prior_training.pool import mirror
 from instascene_ros.tools.prior_training.ranks import Ranks
 from instascene_ros.tools.prior_training.samples import at_rest, drawn
+from instascene_ros.tools.prior_training.settings import TrainingSettings
 from instascene_ros.tools.prior_training.tracing import Placed, cast
 
 ONE = torch.ones(1)
@@ -130,6 +132,19 @@ def test_a_run_can_go_on_from_its_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
     with pytest.raises(FileNotFoundError, match="no averaged_0"):
         read_weights(tmp_path, "averaged")
+
+
+@pytest.mark.parametrize("cells", [64, 32])
+def test_a_learner_grows_surer_of_what_it_is_shown(cells: int) -> None:
+    settings = TrainingSettings(channels=(16, 16, 16), blocks=1, cells=cells, warmup_steps=1, pure_share=1.0)
+    samples = drawn(ShapeBank(FAMILIES[:1], 1, seed=3), 1)
+    torch.manual_seed(0)
+    learner = Learner(settings, torch.device("cpu"))
+    losses = [float(learner.learn(samples, share=0.0)) for _ in range(4)]
+    assert losses[-1] < 0.9 * losses[0] and learner.steps == 4
+    again = Learner(settings, torch.device("cpu"), learner.averaged.state_dict())
+    for one, other in zip(again.network.parameters(), learner.averaged.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 RANKS = """
