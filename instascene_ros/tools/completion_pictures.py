@@ -23,13 +23,13 @@ SIZE_PX, NUM_OBJECTS, COLUMN, RAISED = 160, 10, 5, 0.4
 UP = np.array([0.0, 0.0, 1.0])  # of the generated scenes
 
 
-def worst_to_best(folder: Path, truth: TrueObjects) -> list[tuple[float, int, Path]]:
-    """(volume IoU, true object, file of the completed one), the worst first."""
+def worst_to_best(folder: Path, truth: TrueObjects) -> list[tuple[float, int, str, PaintedMesh]]:
+    """(volume IoU, true object, name of the completed one's file, what it holds), the worst first."""
     files = sorted((folder / COMPLETED).glob("*.ply"))
     completed = [PaintedMesh.read(file) for file in files]
     surfaces = [Surface(Mesh(c.vertices_m.astype(np.float32), c.faces.astype(np.int32))) for c in completed]
     matched = truth.match(surfaces).items()
-    found = [(truth.objects[i].score(surfaces[k]).volume_iou, i, files[k]) for i, k in matched]
+    found = [(truth.objects[i].score(surfaces[k]).volume_iou, i, files[k].name, completed[k]) for i, k in matched]
     return sorted(found, key=lambda row: row[:2])
 
 
@@ -75,12 +75,12 @@ def main(
 ) -> None:
     """Write the picture. Objects that not all runs completed are left out."""
     truth = TrueObjects.open(scene, None)
-    found = [(iou, i, [run / COMPLETED / file.name for run in runs]) for iou, i, file in worst_to_best(runs[0], truth)]
-    found = [row for row in found if all(file.exists() for file in row[2])]
+    others = [run / COMPLETED for run in runs[1:]]
+    found = [row for row in worst_to_best(runs[0], truth) if all((other / row[2]).exists() for other in others)]
     chosen = np.unique(np.linspace(0, len(found) - 1, NUM_OBJECTS).round().astype(int)) if found else []
     rows = []
-    for iou, i, files in (found[k] for k in chosen):
-        attempts = [PaintedMesh.read(file) for file in files]
+    for iou, i, name, first in (found[k] for k in chosen):
+        attempts = [first, *(PaintedMesh.read(other / name) for other in others)]
         rows.append(row_of(attempts, truth.objects[i].surface.mesh, f"object {i}, volume IoU {iou:.2f}"))
     if rows:
         sheet = Image.fromarray(in_columns([np.asarray(row) for row in rows]))

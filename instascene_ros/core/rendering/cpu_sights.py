@@ -130,9 +130,9 @@ def _note_sights(
         if z <= 0:
             continue
         u, v = K[0] * x / z + K[2], K[1] * y / z + K[3]
-        if not (-0.5 <= u <= width - 0.5 and -0.5 <= v <= height - 0.5):
+        if not (0 <= np.rint(u) < width and 0 <= np.rint(v) < height):
             continue
-        column, row = min(int(np.rint(u)), width - 1), min(int(np.rint(v)), height - 1)
+        column, row = int(np.rint(u)), int(np.rint(v))
         if not depth[row, column] > 0:
             continue
         distance, slant = np.float32(depth[row, column] - z), cosine[row, column]

@@ -45,6 +45,10 @@ class Learner:
         self._volume: Callable[..., Tensor] = self.network.volume
 
     @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
     def averaged(self) -> RingVolume:
         """With the weights of now."""
         self._average.into(self._averaged)

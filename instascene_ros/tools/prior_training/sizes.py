@@ -52,7 +52,7 @@ def main(
     checks = checks_on(ranks.device)
     out.mkdir(parents=True, exist_ok=True)
     for name, learner in learners.items():
-        row = {"size": name, "parameters": sum(p.numel() for p in learner.network.parameters()),
+        row = {"size": name, "parameters": learner.num_parameters,
                "rings": steps * settings.rings, "ms a step": 1000 * spent_s[name] / max(steps, 1)}  # fmt: skip
         row |= learner.measure(checks)
         print(row, flush=True)

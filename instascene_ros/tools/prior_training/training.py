@@ -70,27 +70,26 @@ class Training:
         say(f"not compiled: {failure}" if failure else f"compiled in {time.monotonic() - began:.0f} s")
 
     def _finish(self, losses: list[Tensor], seconds: float, say: Callable[[str], None]) -> None:
-        self.log.append(self._told(losses, seconds, keep=False) | self.learner.measure(self._checks))
-        say(str(self.log[-1]))
+        row = self._told(losses, seconds)
+        row |= self.learner.measure(self._checks)
+        say(str(row))
         self.save()
         save_curve(self.log, self._out / "curve.png")
 
     def save(self) -> None:
         """Raw weights to go on from, averaged ones to use."""
-        network = self.learner.network
-        save_weights(network, self._out, RAW)
+        save_weights(self.learner.network, self._out, RAW)
         save_weights(self.learner.averaged, self._out, AVERAGED)
-        parameters = sum(p.numel() for p in network.parameters())
-        save_log([asdict(self.settings) | {"parameters": parameters}, *self.log], self._out)
+        save_log([asdict(self.settings) | {"parameters": self.learner.num_parameters}, *self.log], self._out)
 
-    def _told(self, losses: list[Tensor], seconds: float, keep: bool = True) -> dict[str, float]:
+    def _told(self, losses: list[Tensor], seconds: float) -> dict[str, float]:
+        """The log's new last row."""
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         steps = self.learner.steps
         row = {"seconds": round(self._gone_s + seconds, 1), "steps": steps,
                "samples": steps * self.settings.rings * self._ranks.count, "loss": round(loss, 5),
                "waited for samples": round(self._supply.waited_s, 1)}  # fmt: skip
-        if keep:
-            self.log.append(row)
+        self.log.append(row)
         return row
 
 
