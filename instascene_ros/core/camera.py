@@ -1,11 +1,22 @@
 """The pinhole camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from instascene_ros.core.errors import InvalidFrameError
+
+
+def taken(size: int, count: int) -> Int64[np.ndarray, " count"]:
+    """The pixels of an axis that nearest-neighbour sampling to `count` pixels takes."""
+    return ((np.arange(count) + 0.5) * size / count).astype(np.int64)
+
+
+def beside(size: int, count: int) -> float:
+    """How far those taken lie beside the middles of what they stand for, on average, in pixels of the `size`."""
+    middles = (np.arange(count) + 0.5) * size / count - 0.5
+    return float((taken(size, count) - middles).mean())
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,13 @@ class Camera:
         return Camera(
             self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5, width, height
         )
+
+    def sampled_to_width(self, width: int) -> "Camera":
+        """The view of the pixels that `taken` takes: where that is every second, half a pixel beside the middle."""
+        camera = self.scaled_to_width(width)
+        right = beside(self.width, camera.width) * camera.width / self.width
+        down = beside(self.height, camera.height) * camera.height / self.height
+        return replace(camera, cx=camera.cx - right, cy=camera.cy - down)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Camera":
         """The camera of the sub-image that starts at pixel (left, top)."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from PIL import Image
 
-from instascene_ros.core.camera import Camera
+from instascene_ros.core.camera import Camera, beside, taken
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.masks import Masks
 
@@ -49,13 +49,23 @@ class Frame:
         return self.depth_m > 0
 
     def resized(self, width: int) -> "Frame":
-        """The frame at `width` pixels: colour averaged; depth and labels taken from the nearest pixel."""
+        """The frame at `width` pixels: depth and labels taken from the nearest pixel, colour averaged around that."""
         if width == self.camera.width:
             return self
-        camera = self.camera.scaled_to_width(width)
-        size = (camera.width, camera.height)
-        rgb = np.asarray(Image.fromarray(self.rgb).resize(size, Image.Resampling.BOX))
+        camera = self.camera.sampled_to_width(width)
         # Depth is never averaged: a mean across an edge is a point in mid-air.
-        depth_m = np.asarray(Image.fromarray(self.depth_m).resize(size, Image.Resampling.NEAREST))
-        masks = self.masks.resized(*size) if self.masks is not None else None
-        return replace(self, camera=camera, rgb=rgb, depth_m=depth_m, masks=masks)
+        rows, columns = taken(self.camera.height, camera.height), taken(self.camera.width, camera.width)
+        masks = self.masks.resized(camera.width, camera.height) if self.masks is not None else None
+        return replace(
+            self, camera=camera, rgb=_averaged(self.rgb, camera), depth_m=self.depth_m[rows[:, None], columns],
+            masks=masks,
+        )  # fmt: skip
+
+
+def _averaged(rgb: UInt8[np.ndarray, "H W 3"], camera: Camera) -> UInt8[np.ndarray, "h w 3"]:
+    """At the size of `camera`, whose pixels are those that depth is taken from."""
+    height, width = rgb.shape[:2]
+    left, top = 1 + beside(width, camera.width), 1 + beside(height, camera.height)
+    framed = Image.fromarray(np.pad(rgb, ((1, 1), (1, 1), (0, 0)), "edge"))
+    box = (left, top, left + width, top + height)
+    return np.asarray(framed.resize((camera.width, camera.height), Image.Resampling.HAMMING, box=box))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Integer
 from scipy import ndimage
 
+from instascene_ros.core.camera import taken
 from instascene_ros.core.errors import InvalidFrameError
 
 
@@ -37,8 +38,7 @@ class Masks:
 
     def resized(self, width: int, height: int) -> "Masks":
         """Nearest-neighbour resampling; labels keep their numbers, also those that vanish."""
-        rows = ((np.arange(height) + 0.5) * self.labels.shape[0] / height).astype(int)
-        columns = ((np.arange(width) + 0.5) * self.labels.shape[1] / width).astype(int)
+        rows, columns = taken(self.labels.shape[0], height), taken(self.labels.shape[1], width)
         return Masks(np.ascontiguousarray(self.labels[rows][:, columns]), self.scores)
 
     def boundary(self, radius_px: int) -> Bool[np.ndarray, "H W"]:
