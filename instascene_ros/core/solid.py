@@ -13,7 +13,7 @@ from instascene_ros.core.rendering.cpu_sights import note_outside
 from instascene_ros.core.volume import VoxelGrid
 
 TRUNCATION_VOXELS = 2.0
-CUT, SHAVED = 0.75, 1.0  # of the truncation: so far outside lies what is cut away, and what is shaved off at last
+CUT, SHAVED = 0.5, 0.35  # of the truncation: so far outside lies what is cut away, and what is shaved off at last
 MIN_PART = 0.03  # of the observed surface on the part that holds most of it
 
 
