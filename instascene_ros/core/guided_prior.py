@@ -13,7 +13,7 @@ from instascene_ros.core.known_content import KnownContent, known_content
 from instascene_ros.core.object_sphere import ObjectSphere
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
 from instascene_ros.core.possible_space import PossibleSpace
-from instascene_ros.core.protocols import Prior, Report, silent
+from instascene_ros.core.protocols import Guess, Guesser, Report, silent
 from instascene_ros.core.rendering.contract import Rasterizer
 from instascene_ros.core.views import PosedCamera, Rig, best_input
 
@@ -72,9 +72,9 @@ class GuidedPrior:
     """Generates the views of the model's own rig; unless those are exact, others come from reconciling them."""
 
     def __init__(
-        self, model: MultiViewModel, rasterizer: Rasterizer, config: CompletionConfig, first: Prior | None = None
+        self, model: MultiViewModel, rasterizer: Rasterizer, config: CompletionConfig, first: Guesser | None = None
     ) -> None:
-        """`first` makes the guess that `Starting` models start from."""
+        """`first` makes a guess: the cameras look at that, and `Starting` models start from it."""
         self._model, self._rasterizer, self._config, self._first = model, rasterizer, config, first
 
     @property
@@ -92,12 +92,16 @@ class GuidedPrior:
     ) -> list[GeneratedView]:
         """See `Prior`."""
         model = self._model
-        report(0.0, "carrying what was seen into the views to make")
-        target = self.target(observation)
+        guess = None
+        if self._first is not None:
+            report(0.0, f"a first guess by the {self._first.name} prior")
+            guess = self._first.guess(observation, seed)
+        report(0.05, "carrying what was seen into the views to make")
+        target = self.target(observation, guess)
         share = target.known.share_of_object()
         guide = model.encode(target)
         num_steps = self._config.denoising_steps or model.num_steps
-        start = self._start(target, seed, report)
+        start = self._start(target, guess)
 
         def tell(done: float, message: str) -> None:
             report(0.1 + 0.8 * done, f"{message}; {known} of {len(share)} views known")
@@ -109,16 +113,17 @@ class GuidedPrior:
         report(0.9, "from the model's space to views")
         return model.decode(sample, target)
 
-    def _start(self, target: Target, seed: int, report: Report) -> Start | None:
-        if self._first is None or not isinstance(self._model, Starting) or self._model.start_noise >= 1:
+    def _start(self, target: Target, guess: Guess | None) -> Start | None:
+        if guess is None or not isinstance(self._model, Starting) or self._model.start_noise >= 1:
             return None
-        report(0.05, f"a first guess by the {self._first.name} prior")
-        views = self._first(target.observation, target.cameras, seed)
-        return Start(self._model.guess(views, target), self._model.start_noise)
+        return Start(self._model.guess(guess.views(target.cameras), target), self._model.start_noise)
 
-    def target(self, observation: ObjectObservation) -> Target:
+    def target(self, observation: ObjectObservation, guess: Guess | None = None) -> Target:
         """The rig around the object, azimuth 0 at the best input view, and what is known from there."""
-        sphere = ObjectSphere.around(observation, self._config.min_voxel_m)
+        if guess is None or len(guess.points_m) == 0:
+            sphere = ObjectSphere.around(observation, self._config.min_voxel_m)
+        else:
+            sphere = ObjectSphere.around_guess(guess.points_m)
         best = best_input(observation.views, self._config.min_known_share)
         front = observation.views[best].T_world_camera[:3, 3] - sphere.center_m
         cameras = self._model.rig.cameras(sphere.center_m, sphere.radius_m, observation.up, front)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from instascene_ros.core.objects import ObjectObservation
 from instascene_ros.core.seen_points import seen_points
+
+GROWTH, MARGIN_M = 1.25, 0.004  # beyond a guess of the whole object, which may fall short
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,9 @@ class ObjectSphere:
             points_m = observation.surfels.means_m.detach().cpu().numpy().astype(np.float64)
         low, high = np.percentile(points_m, (1, 99), axis=0)
         return cls((low + high) / 2, 0.7 * float(np.linalg.norm(high - low)) + 0.015)
+
+    @classmethod
+    def around_guess(cls, points_m: Float32[np.ndarray, "P 3"]) -> "ObjectSphere":
+        """Around a guess of the whole object: tighter, so that images and volumes of it show more detail."""
+        center_m = ((points_m.min(0) + points_m.max(0)) / 2).astype(np.float64)
+        return cls(center_m, GROWTH * float(np.linalg.norm(points_m - center_m, axis=1).max()) + MARGIN_M)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
@@ -61,6 +61,27 @@ class Prior(Protocol):
         seed: int,
         report: Report = silent,
     ) -> list[GeneratedView]: ...
+
+
+@runtime_checkable
+class Guess(Protocol):
+    """A whole object that somebody thinks up at once, to be looked at from anywhere."""
+
+    @property
+    def points_m(self) -> Float32[np.ndarray, "P 3"]:
+        """Points of its surface, world."""
+        ...
+
+    def views(self, cameras: Sequence[tuple[Camera, Float64[np.ndarray, "4 4"]]]) -> list[GeneratedView]: ...
+
+
+@runtime_checkable
+class Guesser(Protocol):
+    """Thinks up whole objects. Same observation and seed: same guess."""
+
+    name: str
+
+    def guess(self, observation: ObjectObservation, seed: int) -> Guess: ...
 
 
 @runtime_checkable

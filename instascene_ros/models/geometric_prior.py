@@ -1,9 +1,10 @@
 """Whole objects from geometry alone: support contact and the smallest closure that observed free space allows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from scipy.spatial import cKDTree
 
 from instascene_ros.core import meshing, solid
@@ -20,6 +21,28 @@ from instascene_ros.models.symmetry import SymmetrySearch
 from instascene_ros.models.underside import above_underside
 
 
+@dataclass(frozen=True)
+class ColoredSolid:
+    """A closed mesh with the colour of each vertex."""
+
+    mesh: Mesh
+    colors: UInt8[np.ndarray, "V 3"]
+
+    @property
+    def points_m(self) -> Float32[np.ndarray, "V 3"]:
+        """World."""
+        return self.mesh.vertices_m
+
+    def views(self, cameras: Sequence[PosedCamera]) -> list[GeneratedView]:
+        """What these cameras see of it."""
+        caster, views = RayCaster(self.mesh), []
+        for camera, T_world_camera in cameras:
+            depth_m, vertex = caster.look(camera, T_world_camera)
+            rgb = np.where((vertex >= 0)[..., None], self.colors[np.maximum(vertex, 0)], 0).astype(np.uint8)
+            views.append(GeneratedView(camera, T_world_camera, rgb, depth_m, (vertex >= 0).astype(np.float32)))
+        return views
+
+
 class GeometricPrior:
     """A solid in an object-aligned grid, rendered from the cameras asked for."""
 
@@ -33,17 +56,14 @@ class GeometricPrior:
         self, observation: ObjectObservation, cameras: Sequence[PosedCamera], seed: int, report: Report = silent
     ) -> list[GeneratedView]:
         """See `Prior`."""
+        return self.guess(observation, seed).views(cameras)
+
+    def guess(self, observation: ObjectObservation, seed: int) -> ColoredSolid:
+        """See `Guesser`."""
         seen = look_at_object(observation, self._config)
         mesh = self.solid(observation, seen, seed)
         _, nearest = cKDTree(seen.points_m).query(mesh.vertices_m)
-        colors = seen.colors[nearest]
-        caster = RayCaster(mesh)
-        views = []
-        for camera, T_world_camera in cameras:
-            depth_m, vertex = caster.look(camera, T_world_camera)
-            rgb = np.where((vertex >= 0)[..., None], colors[np.maximum(vertex, 0)], 0).astype(np.uint8)
-            views.append(GeneratedView(camera, T_world_camera, rgb, depth_m, (vertex >= 0).astype(np.float32)))
-        return views
+        return ColoredSolid(mesh, seen.colors[nearest])
 
     def solid(self, observation: ObjectObservation, seen: Seen, seed: int) -> Mesh:
         """The whole object as a closed mesh."""

@@ -17,6 +17,7 @@ from instascene_ros.core.objects import CompletedObject, ObjectObservation
 from instascene_ros.core.protocols import Prior
 from instascene_ros.core.rendering import make_rasterizer
 from instascene_ros.core.views import Rig
+from instascene_ros.models.geometric_prior import ColoredSolid, GeometricPrior
 from instascene_ros.tools.oracle import OracleModel
 from instascene_ros.tools.scene_generator import shapes
 from instascene_ros.tools.scene_generator.trajectory import orbit
@@ -154,6 +155,23 @@ def test_progress_names_every_step_and_never_falls() -> None:
     assert shares == sorted(shares)
     words = " ".join(message for *_, message in told)
     assert "denoising step 3 of 3" in words and " of 12 views known" in words and "step 9" in words
+
+
+def test_the_cameras_look_at_the_whole_object_that_was_guessed() -> None:
+    true, guesser = true_mesh("can"), GeometricPrior(CONFIG)
+    prior = GuidedPrior(oracle("can")._model, make_rasterizer("cpu"), CONFIG, guesser)
+    views, wide = prior(observation("can"), [], 0), target("can").sphere
+    sphere = prior.target(observation("can"), guesser.guess(observation("can"), 0)).sphere
+    assert (np.linalg.norm(true.vertices_m - sphere.center_m, axis=1) < sphere.radius_m).all()
+    assert sphere.radius_m < wide.radius_m
+    before = oracle("can")(observation("can"), [], 0)
+    shown_px = [np.mean([(view.alpha > 0.5).sum() for view in seen]) for seen in (views, before)]
+    assert shown_px[0] / shown_px[1] == pytest.approx((wide.radius_m / sphere.radius_m) ** 2, rel=0.05)
+
+
+def test_a_guess_of_nothing_leaves_the_cameras_at_what_was_seen() -> None:
+    nothing = ColoredSolid(Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)), np.zeros((0, 3), np.uint8))
+    assert oracle("can").target(observation("can"), nothing).sphere.radius_m == target("can").sphere.radius_m
 
 
 class Contradicting(OracleModel):
