@@ -1,5 +1,6 @@
 """Shapes, rays, samples and checkpoints of the training of the completion prior, against known answers."""
 
+import json
 import math
 import os
 import socket
@@ -13,11 +14,12 @@ import torch
 from instascene_ros.models.ring_geometry import RingShape
 from instascene_ros.models.ring_rendering import images_of_volume
 from instascene_ros.models.ring_volume import RingVolume, RingVolumeConfig
-from instascene_ros.tools.prior_training import fields
+from instascene_ros.tools.prior_training import fields, shipping
 from instascene_ros.tools.prior_training.bank import ShapeBank
 from instascene_ros.tools.prior_training.checkpoints import read_weights, save_weights
 from instascene_ros.tools.prior_training.draws import Draw
 from instascene_ros.tools.prior_training.families import FAMILIES, HELD_OUT
+from instascene_ros.tools.prior_training.knowing import spheres_of
 from instascene_ros.tools.prior_training.learner import Learner
 from instascene_ros.tools.prior_training.neighbours import Neighbours
 from instascene_ros.tools.prior_training.pool import mirror
@@ -132,6 +134,31 @@ def test_a_run_can_go_on_from_its_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
     with pytest.raises(FileNotFoundError, match="no averaged_0"):
         read_weights(tmp_path, "averaged")
+
+
+def test_several_runs_are_shipped_as_the_mean_of_their_weights(tmp_path: Path) -> None:
+    sizes, runs = {"channels": (16, 16), "blocks": 1, "cells": 16}, [tmp_path / "one", tmp_path / "two"]
+    networks = [RingVolume(RingVolumeConfig(**sizes)) for _ in runs]
+    for run, network in zip(runs, networks, strict=True):
+        save_weights(network, run, "averaged")
+        (run / "log.json").write_text(json.dumps([sizes]))
+    shipping.main(tmp_path / "model", runs)
+    shipped = RingVolume.from_pretrained(tmp_path / "model/denoiser")
+    for mean, a, b in zip(*(network.parameters() for network in (shipped, *networks)), strict=True):
+        torch.testing.assert_close(mean, (a + b) / 2, atol=1e-3, rtol=2e-3)
+
+
+def test_the_sphere_around_an_object_does_not_tell_how_large_it_is() -> None:
+    count, generator = 2000, torch.Generator().manual_seed(5)
+    ball = 0.05 * torch.nn.functional.normalize(torch.randn(1, 800, 3, generator=generator), dim=-1)
+    ball = ball.expand(count, -1, -1)
+    front = ball[..., 0] > 0  # what was seen
+    spheres = spheres_of(ball, front, ball, generator)
+    filled = (ball - spheres.center_m[:, None]).norm(dim=-1).amax(1) / spheres.radius_m
+    low, middle, high = torch.quantile(filled, torch.tensor([0.05, 0.5, 0.95])).tolist()
+    assert spheres.found.all()
+    assert 0.7 < middle < 0.9  # what `GROWTH` and the margin leave of a guess that is right
+    assert low < 0.65 and high > 1.0  # guesses that are too large, and some too small to hold the object
 
 
 @pytest.mark.parametrize("cells", [64, 32])

@@ -13,15 +13,19 @@ from torch.nn import functional
 from instascene_ros.core.config import CompletionConfig
 from instascene_ros.core.free_space import BACK_M, CLEAR_M
 from instascene_ros.core.known_content import MIN_COSINE
+from instascene_ros.core.object_sphere import GROWTH, MARGIN_M
 from instascene_ros.core.possible_space import MAX_VOXELS, SAMPLES
 from instascene_ros.models.ring_geometry import lattice
 from instascene_ros.tools.prior_training.cameras import Cameras, ring
+from instascene_ros.tools.prior_training.draws import uniform_of
 from instascene_ros.tools.prior_training.looks import HIDDEN, OBJECT, OTHER, Looks
 
 KNOBS = CompletionConfig()
 SIDE = 41  # voxels of the cube around the sphere, as many as MAX_VOXELS allows
 SAME_SURFACE_M = 0.008
 MIN_POINTS = 40
+GUESSED_WELL = 0.7  # share of the six sides of a box that a guess gets nearly right
+GUESS_SPREAD, GUESS_BOUNDS = 0.18, (0.65, 1.5)  # of its size: the sphere's must not tell how large the object is
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,25 @@ def points_of(looks: Looks) -> tuple[Float[Tensor, "S N 3"], Bool[Tensor, "S N"]
     return points.flatten(1, 2), seen.flatten(1), normals
 
 
-def spheres_of(points: Float[Tensor, "S N 3"], seen: Bool[Tensor, "S N"]) -> Spheres:
-    """See `core.object_sphere`."""
-    count = seen.sum(1)
+def spheres_of(
+    points: Float[Tensor, "S N 3"], seen: Bool[Tensor, "S N"], whole_m: Float[Tensor, "S M 3"],
+    generator: torch.Generator,
+) -> Spheres:
+    """See `core.object_sphere`. In place of a guess stands what was seen and more or less of the rest of the object."""
+    uniform, count = uniform_of(len(points), generator), seen.sum(1)
     ordered = torch.where(seen[..., None], points, torch.inf).sort(dim=1).values
     ends = []
-    for share in (0.01, 0.99):
+    for share, true in ((0.01, whole_m.amin(1)), (0.99, whole_m.amax(1))):
         index = (share * (count - 1).clamp_min(0)).round().long()
-        ends.append(ordered.gather(1, index[:, None, None].expand(-1, 1, 3))[:, 0])
-    low, high = (torch.nan_to_num(end, posinf=0.0) for end in ends)
-    return Spheres((low + high) / 2, 0.7 * (high - low).norm(dim=-1) + 0.015, count >= MIN_POINTS)
+        end = torch.nan_to_num(ordered.gather(1, index[:, None, None].expand(-1, 1, 3))[:, 0], posinf=0.0)
+        nearly = 0.9 + 0.2 * uniform(3)
+        ends.append(torch.lerp(end, true, torch.where(uniform(3) < GUESSED_WELL, nearly, uniform(3))))
+    low, high = ends[0][:, None], ends[1][:, None]
+    center = (low + high) / 2
+    guess = torch.maximum(torch.minimum(whole_m, high), low)
+    wrong = (GUESS_SPREAD * torch.randn(len(points), generator=generator, device=points.device)).exp()
+    radius_m = wrong.clamp(*GUESS_BOUNDS) * GROWTH * (guess - center).norm(dim=-1).amax(1) + MARGIN_M
+    return Spheres(center[:, 0], radius_m, count >= MIN_POINTS)
 
 
 def front_of(looks: Looks, center_m: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
