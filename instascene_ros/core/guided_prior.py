@@ -92,10 +92,7 @@ class GuidedPrior:
     ) -> list[GeneratedView]:
         """See `Prior`."""
         model = self._model
-        guess = None
-        if self._first is not None:
-            report(0.0, f"a first guess by the {self._first.name} prior")
-            guess = self._first.guess(observation, seed)
+        guess = self._guess(observation, seed, report)
         report(0.05, "carrying what was seen into the views to make")
         target = self.target(observation, guess)
         share = target.known.share_of_object()
@@ -113,6 +110,13 @@ class GuidedPrior:
         report(0.9, "from the model's space to views")
         return model.decode(sample, target)
 
+    def _guess(self, observation: ObjectObservation, seed: int, report: Report) -> Guess | None:
+        if self._first is None:
+            return None
+        report(0.0, f"a first guess by the {self._first.name} prior")
+        guess = self._first.guess(observation, seed)
+        return guess if len(guess.points_m) else None
+
     def _start(self, target: Target, guess: Guess | None) -> Start | None:
         if guess is None or not isinstance(self._model, Starting) or self._model.start_noise >= 1:
             return None
@@ -120,7 +124,7 @@ class GuidedPrior:
 
     def target(self, observation: ObjectObservation, guess: Guess | None = None) -> Target:
         """The rig around the object, azimuth 0 at the best input view, and what is known from there."""
-        if guess is None or len(guess.points_m) == 0:
+        if guess is None:
             sphere = ObjectSphere.around(observation, self._config.min_voxel_m)
         else:
             sphere = ObjectSphere.around_guess(guess.points_m)

@@ -170,8 +170,17 @@ def test_the_cameras_look_at_the_whole_object_that_was_guessed() -> None:
 
 
 def test_a_guess_of_nothing_leaves_the_cameras_at_what_was_seen() -> None:
-    nothing = ColoredSolid(Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)), np.zeros((0, 3), np.uint8))
-    assert oracle("can").target(observation("can"), nothing).sphere.radius_m == target("can").sphere.radius_m
+    class Clueless:
+        name = "clueless"
+
+        def guess(self, observation: ObjectObservation, seed: int) -> ColoredSolid:
+            none = np.zeros((0, 3))
+            return ColoredSolid(Mesh(none.astype(np.float32), none.astype(np.int32)), none.astype(np.uint8))
+
+    prior = GuidedPrior(oracle("can")._model, make_rasterizer("cpu"), FEW, Clueless())
+    view, posed = prior(observation("can"), [], 0)[3], target("can").cameras[3]
+    assert view.camera == posed[0]
+    np.testing.assert_allclose(view.T_world_camera, posed[1])
 
 
 class Contradicting(OracleModel):
