@@ -3,20 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from instascene_ros.core.errors import InvalidFrameError
-
-
-def taken(size: int, count: int) -> Int64[np.ndarray, " count"]:
-    """The pixels of an axis that nearest-neighbour sampling to `count` pixels takes."""
-    return ((np.arange(count) + 0.5) * size / count).astype(np.int64)
-
-
-def beside(size: int, count: int) -> float:
-    """How far those taken lie beside the middles of what they stand for, on average, in pixels of the `size`."""
-    middles = (np.arange(count) + 0.5) * size / count - 0.5
-    return float((taken(size, count) - middles).mean())
+from instascene_ros.core.sampling import beside
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Camera:
         )
 
     def sampled_to_width(self, width: int) -> "Camera":
-        """The view of the pixels that `taken` takes: where that is every second, half a pixel beside the middle."""
+        """The view of the pixels that `sampled` takes: where that is every second, half a pixel beside the middle."""
         camera = self.scaled_to_width(width)
         right = beside(self.width, camera.width) * camera.width / self.width
         down = beside(self.height, camera.height) * camera.height / self.height

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from PIL import Image
 
-from instascene_ros.core.camera import Camera, beside, taken
+from instascene_ros.core.camera import Camera
 from instascene_ros.core.errors import InvalidFrameError
 from instascene_ros.core.masks import Masks
+from instascene_ros.core.sampling import beside, sampled
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,9 @@ class Frame:
         if width == self.camera.width:
             return self
         camera = self.camera.sampled_to_width(width)
-        # Depth is never averaged: a mean across an edge is a point in mid-air.
-        rows, columns = taken(self.camera.height, camera.height), taken(self.camera.width, camera.width)
+        depth_m = sampled(self.depth_m, camera.width, camera.height)
         masks = self.masks.resized(camera.width, camera.height) if self.masks is not None else None
-        return replace(
-            self, camera=camera, rgb=_averaged(self.rgb, camera), depth_m=self.depth_m[rows[:, None], columns],
-            masks=masks,
-        )  # fmt: skip
+        return replace(self, camera=camera, rgb=_averaged(self.rgb, camera), depth_m=depth_m, masks=masks)
 
 
 def _averaged(rgb: UInt8[np.ndarray, "H W 3"], camera: Camera) -> UInt8[np.ndarray, "h w 3"]:

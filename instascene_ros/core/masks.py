@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Integer
 from scipy import ndimage
 
-from instascene_ros.core.camera import taken
 from instascene_ros.core.errors import InvalidFrameError
+from instascene_ros.core.sampling import sampled
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Masks:
 
     def resized(self, width: int, height: int) -> "Masks":
         """Nearest-neighbour resampling; labels keep their numbers, also those that vanish."""
-        rows, columns = taken(self.labels.shape[0], height), taken(self.labels.shape[1], width)
-        return Masks(np.ascontiguousarray(self.labels[rows][:, columns]), self.scores)
+        return Masks(sampled(self.labels, width, height), self.scores)
 
     def boundary(self, radius_px: int) -> Bool[np.ndarray, "H W"]:
         """Pixels within `radius_px` (chessboard) of a pixel with another label."""

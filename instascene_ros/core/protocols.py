@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
-from instascene_ros.core.camera import Camera
 from instascene_ros.core.frame import Frame
 from instascene_ros.core.masks import Masks
 from instascene_ros.core.objects import GeneratedView, ObjectObservation
+from instascene_ros.core.views import PosedCamera
 
 Report = Callable[[float, str], None]  # share of the step done (0..1), words; raises CancelledError to end it
 
@@ -57,7 +57,7 @@ class Prior(Protocol):
     def __call__(
         self,
         observation: ObjectObservation,
-        cameras: Sequence[tuple[Camera, Float64[np.ndarray, "4 4"]]],  # (camera, T_world_camera)
+        cameras: Sequence[PosedCamera],
         seed: int,
         report: Report = silent,
     ) -> list[GeneratedView]: ...
@@ -72,7 +72,7 @@ class Guess(Protocol):
         """Points of its surface, world."""
         ...
 
-    def views(self, cameras: Sequence[tuple[Camera, Float64[np.ndarray, "4 4"]]]) -> list[GeneratedView]: ...
+    def views(self, cameras: Sequence[PosedCamera]) -> list[GeneratedView]: ...
 
 
 @runtime_checkable

@@ -70,7 +70,7 @@ def spheres_of(
         ends.append(torch.lerp(end, true, torch.where(uniform(3) < GUESSED_WELL, nearly, uniform(3))))
     low, high = ends[0][:, None], ends[1][:, None]
     center = (low + high) / 2
-    guess = torch.maximum(torch.minimum(whole_m, high), low)
+    guess = whole_m.clamp(low, high)
     wrong = (GUESS_SPREAD * torch.randn(len(points), generator=generator, device=points.device)).exp()
     radius_m = wrong.clamp(*GUESS_BOUNDS) * GROWTH * (guess - center).norm(dim=-1).amax(1) + MARGIN_M
     return Spheres(center[:, 0], radius_m, count >= MIN_POINTS)
